@@ -1,0 +1,282 @@
+//! The one test command: every check, in the order in which a mistake is cheapest to find.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Error, Result, bail};
+use clap::{Args, builder::PossibleValuesParser};
+
+use crate::{arrows, no_std, setup, shell};
+
+/// What to run of [`STEPS`].
+#[derive(Args)]
+pub(crate) struct Selection {
+    /// Run this step alone (may be given more than once)
+    #[arg(long, value_name = "STEP", value_parser = PossibleValuesParser::new(names()))]
+    only: Vec<String>,
+    /// Leave the slow steps out
+    #[arg(long, conflicts_with = "only")]
+    quick: bool,
+}
+
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    slow: bool,
+    run: fn() -> Result<()>,
+}
+
+/// Every step. `test` and `test-all` differ in more than breadth: the first links the system's
+/// OpenSSL, the second (feature `vendored`) a recent one that knows ML-KEM.
+const STEPS: &[Step] = &[
+    Step {
+        name: "setup",
+        what: "what the tests need is installed",
+        slow: false,
+        run: setup::run,
+    },
+    Step {
+        name: "fmt",
+        what: "rustfmt has nothing to say",
+        slow: false,
+        run: || cargo("fmt --all --check"),
+    },
+    Step {
+        name: "arrows",
+        what: "packages depend on what they may",
+        slow: false,
+        run: arrows::run,
+    },
+    Step {
+        name: "clippy",
+        what: "no warning on any target; no library item younger than the MSRV",
+        slow: false,
+        run: || cargo("clippy --workspace --all-targets -- -D warnings"),
+    },
+    Step {
+        name: "no-std",
+        what: "crypto-api and tls-core build without std",
+        slow: false,
+        run: no_std::run,
+    },
+    Step {
+        name: "test",
+        what: "unit and integration tests, default features",
+        slow: false,
+        run: || cargo("test --workspace --lib --bins --tests"),
+    },
+    Step {
+        name: "deny",
+        what: "licences, sources and bans of every dependency",
+        slow: true,
+        run: deny,
+    },
+    Step {
+        name: "clippy-sets",
+        what: "no warning with no feature and with all of them",
+        slow: true,
+        run: clippy_sets,
+    },
+    Step {
+        name: "test-all",
+        what: "unit and integration tests, all features",
+        slow: true,
+        run: || cargo("test --workspace --lib --bins --tests --all-features"),
+    },
+    Step {
+        name: "doctest",
+        what: "the examples in the documentation run",
+        slow: true,
+        run: || cargo("test --workspace --doc --all-features"),
+    },
+    Step {
+        name: "doc",
+        what: "the documentation builds without a warning",
+        slow: true,
+        run: doc,
+    },
+    Step {
+        name: "examples",
+        what: "the example programs build",
+        slow: true,
+        run: || cargo("build --workspace --examples --all-features"),
+    },
+    Step {
+        name: "bench",
+        what: "the benchmark runs as the README starts it",
+        slow: true,
+        run: || cargo("run --release -p bench-server -- --quick"),
+    },
+];
+
+fn names() -> impl Iterator<Item = &'static str> {
+    STEPS.iter().map(|step| step.name)
+}
+
+impl Selection {
+    fn has(&self, step: &Step) -> bool {
+        if self.only.is_empty() {
+            !(self.quick && step.slow)
+        } else {
+            self.only.iter().any(|name| name == step.name)
+        }
+    }
+}
+
+/// Runs the selected steps, then says how each ended and how long it took.
+///
+/// A failure does not hide the later ones: the other steps still run, except after a failed
+/// `setup`, without which the tests would fail for want of a program.
+pub(crate) fn run(selection: &Selection) -> Result<()> {
+    let steps: Vec<&Step> = STEPS.iter().filter(|step| selection.has(step)).collect();
+    for step in &steps {
+        println!("{:<12} {}", step.name, step.what);
+    }
+    let start = Instant::now();
+    let mut ended = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        println!("\n[{}/{}] {}", index + 1, steps.len(), step.name);
+        let start = Instant::now();
+        let result = (step.run)();
+        if let Err(error) = &result {
+            eprintln!("{}: {error:#}", step.name);
+        }
+        let stop = result.is_err() && step.name == "setup";
+        ended.push((step.name, start.elapsed(), result));
+        if stop {
+            break;
+        }
+    }
+    print!("\n{}", summary(&ended));
+    println!("{:>8}  in all", clock(start.elapsed()));
+    let failed = ended
+        .iter()
+        .filter(|(_, _, result)| result.is_err())
+        .count();
+    if failed > 0 {
+        bail!("failed: {failed} of {} steps", steps.len());
+    }
+    Ok(())
+}
+
+fn summary(ended: &[(&str, Duration, Result<(), Error>)]) -> String {
+    ended
+        .iter()
+        .map(|(name, time, result)| {
+            let time = clock(*time);
+            match result {
+                Ok(()) => format!("{time:>8}  {name:<12} ok\n"),
+                Err(error) => format!("{time:>8}  {name:<12} FAILED: {error:#}\n"),
+            }
+        })
+        .collect()
+}
+
+/// Minutes and seconds.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+/// Runs cargo with these words.
+fn cargo(words: &str) -> Result<()> {
+    shell::run(shell::cargo().args(words.split(' ')))
+}
+
+fn clippy_sets() -> Result<()> {
+    // Libraries alone: a program or a test may rightly need a backend.
+    cargo("clippy --workspace --lib --no-default-features -- -D warnings")?;
+    cargo("clippy --workspace --all-targets --all-features -- -D warnings")
+}
+
+fn doc() -> Result<()> {
+    shell::run(
+        shell::cargo()
+            .args(["doc", "--workspace", "--no-deps", "--all-features"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )
+}
+
+/// The advisories are left out: their database is a git repository that is not always
+/// within reach, and its contents change without a change here.
+fn deny() -> Result<()> {
+    shell::run(shell::command(cargo_deny()?).args([
+        "--workspace",
+        "--all-features",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]))
+}
+
+/// cargo-deny from the path, or one that is built into the target folder on first use.
+fn cargo_deny() -> Result<PathBuf> {
+    if shell::on_path("cargo-deny") {
+        return Ok("cargo-deny".into());
+    }
+    let tools = shell::metadata()?
+        .target_directory
+        .into_std_path_buf()
+        .join("tools");
+    let program = tools.join("bin/cargo-deny");
+    if !program.is_file() {
+        // Without optimisation it builds in a minute or two, and its work here takes seconds.
+        shell::run(
+            shell::cargo()
+                .args([
+                    "install",
+                    "--locked",
+                    "--debug",
+                    "cargo-deny@0.20.2",
+                    "--root",
+                ])
+                .arg(&tools),
+        )?;
+    }
+    Ok(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(only: &[&str], quick: bool) -> Vec<&'static str> {
+        let only = only.iter().map(|&name| name.to_owned()).collect();
+        let selection = Selection { only, quick };
+        STEPS
+            .iter()
+            .filter(|step| selection.has(step))
+            .map(|step| step.name)
+            .collect()
+    }
+
+    #[test]
+    fn a_selection_takes_all_or_the_quick_or_the_named() {
+        assert_eq!(chosen(&[], false), names().collect::<Vec<_>>());
+        assert_eq!(
+            chosen(&[], true),
+            ["setup", "fmt", "arrows", "clippy", "no-std", "test"]
+        );
+        // A named step runs though it is slow.
+        assert_eq!(chosen(&["deny", "fmt"], false), ["fmt", "deny"]);
+    }
+
+    #[test]
+    fn the_summary_has_a_line_for_each_step_and_the_reason_of_a_failure() {
+        let ended = [
+            ("fmt", Duration::from_secs(1), Ok(())),
+            (
+                "test",
+                Duration::from_secs(125),
+                Err(Error::msg("it broke")),
+            ),
+        ];
+        assert_eq!(
+            summary(&ended),
+            "    0:01  fmt          ok\n    2:05  test         FAILED: it broke\n"
+        );
+    }
+}
