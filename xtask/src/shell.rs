@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::OsStr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -11,10 +11,13 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand};
 
 /// The root of the workspace.
-pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies in a folder of the workspace")
+///
+/// Cargo says at run time where this package lies; what was true when it was built may be
+/// another clone's folder, when both share a target folder.
+pub(crate) fn root() -> PathBuf {
+    let built_in = env!("CARGO_MANIFEST_DIR");
+    let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| built_in.into());
+    Path::new(&package).join("..")
 }
 
 /// A command that starts in the root of the workspace.
