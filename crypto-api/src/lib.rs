@@ -54,6 +54,7 @@ extern crate std;
 mod aead;
 mod error;
 mod hash;
+mod hex;
 mod ids;
 mod kx;
 mod op;
