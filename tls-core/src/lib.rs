@@ -8,12 +8,16 @@ extern crate alloc;
 extern crate std;
 
 pub mod config;
+mod conn;
 mod error;
 mod record;
+mod tls13;
 pub mod verify;
 mod wire;
 
+pub use conn::{Connection, Event, Received};
 pub use error::{
     CertificateError, CertificateProblem, ConfigError, Error, Misbehaviour, Parameter,
 };
+pub use record::Sealed;
 pub use wire::AlertDescription;

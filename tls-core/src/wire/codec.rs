@@ -107,11 +107,6 @@ impl<'a> Reader<'a> {
             Err(self.malformed())
         }
     }
-
-    /// Takes all that is left.
-    pub(crate) fn rest(self) -> &'a [u8] {
-        self.bytes
-    }
 }
 
 /// Appends to a message. Lengths are those of our own making and always fit; should one
@@ -119,7 +114,6 @@ impl<'a> Reader<'a> {
 pub(crate) trait Write {
     fn put_u8(&mut self, value: u8);
     fn put_u16(&mut self, value: u16);
-    fn put_u24(&mut self, value: usize);
     fn put(&mut self, bytes: &[u8]);
     /// Appends what `content` writes, behind its length in one byte.
     fn nest8(&mut self, content: impl FnOnce(&mut Self));
@@ -136,11 +130,6 @@ impl Write for Vec<u8> {
 
     fn put_u16(&mut self, value: u16) {
         self.extend_from_slice(&value.to_be_bytes());
-    }
-
-    fn put_u24(&mut self, value: usize) {
-        let [.., a, b, c] = value.to_be_bytes();
-        self.extend_from_slice(&[a, b, c]);
     }
 
     fn put(&mut self, bytes: &[u8]) {
@@ -184,7 +173,7 @@ mod tests {
         out.put_u8(7);
         out.nest16(|out| {
             out.nest8(|out| out.put(b"abc"));
-            out.put_u24(0x01_02_03);
+            out.put(&[1, 2, 3]);
         });
         out.nest24(|out| out.put_u16(0x0102));
         assert_eq!(out, [7, 0, 7, 3, b'a', b'b', b'c', 1, 2, 3, 0, 0, 2, 1, 2]);

@@ -206,9 +206,9 @@ impl ClientHelloOut<'_> {
             out.put(self.random);
             out.nest8(|out| out.put(self.session_id));
             out.nest16(|out| {
-                self.cipher_suites
-                    .iter()
-                    .for_each(|suite| out.put_u16(suite.0))
+                for suite in self.cipher_suites {
+                    out.put_u16(suite.0);
+                }
             });
             // legacy_compression_methods: null only.
             out.put(&[1, 0]);

@@ -1,0 +1,783 @@
+//! A connection: bytes in, bytes out, and the handshake in between.
+//!
+//! This is the only place where records, handshake and keys meet. A state of the handshake
+//! returns what is to be sent and where keys change; the connection applies it in order.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+use core::task::{Context, Poll};
+
+use crypto_api::{CipherSuite, NamedGroup, Payload, SignatureScheme};
+use rustls_pki_types::{ServerName, UnixTime};
+
+use crate::config::{ClientConfig, Limits, ServerConfig};
+use crate::record::{
+    Deframed, Joiner, Message, Opened, ReadProtection, Sealed, WriteProtection, deframe,
+    seal_records, sealed_len,
+};
+use crate::tls13::flight::{Change, Output};
+use crate::tls13::{Established, Negotiated, Next, State, client, server};
+use crate::verify::CertificateChain;
+use crate::wire::{AlertDescription, ContentType, HandshakeType, messages};
+use crate::{Error, Misbehaviour};
+
+/// How many records in a row may carry nothing.
+const MAX_EMPTY_RECORDS: u32 = 32;
+/// How many KeyUpdates may come without application data between them.
+const MAX_KEY_UPDATES: u32 = 32;
+/// How many session tickets a server may send. They are not kept.
+const MAX_TICKETS: u32 = 1024;
+/// How many dummy change_cipher_spec records a peer may send.
+const MAX_CHANGE_CIPHER_SPECS: u32 = 4;
+/// How many user_canceled alerts a peer may send.
+const MAX_USER_CANCELED: u32 = 4;
+
+/// What [`Connection::receive`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// How many bytes at the front of the input are done with. They may be dropped when
+    /// the data of the event was used.
+    pub consumed: usize,
+    /// What was found in them.
+    pub event: Event,
+}
+
+/// What [`Connection::receive`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// All records that were whole are done with.
+    NeedInput {
+        /// How many bytes the next record lacks, at least one.
+        at_least: usize,
+    },
+    /// Application data, decrypted, in this range of the input.
+    Data(Range<usize>),
+    /// An operation is pending: [`poll`](Connection::poll) must say that it is ready before
+    /// more input is taken.
+    Suspended,
+    /// The peer has closed its direction. No data follows.
+    Closed,
+}
+
+/// A TLS connection without a transport.
+///
+/// The owner moves bytes: what the peer sent goes into [`receive`](Self::receive), what
+/// [`output`](Self::output) shows and what [`seal`](Self::seal) writes goes to the peer.
+/// After each call the owner looks at [`output`](Self::output), even after an error: it may
+/// hold the alert that tells the peer.
+///
+/// An established connection owns no buffer: data lies in the caller's.
+pub struct Connection {
+    state: State,
+    side: Side,
+    limits: Limits,
+    read: ReadProtection,
+    write: WriteProtection,
+    joiner: Joiner,
+    /// Handshake messages that do not fill a record yet, while an operation is pending.
+    unsealed: Vec<u8>,
+    /// Records to be sent.
+    outgoing: Vec<u8>,
+    /// How much of `outgoing` was sent.
+    sent: usize,
+    established: Option<Box<Established>>,
+    counters: Counters,
+    /// Whether any byte was received.
+    begun: bool,
+    /// Whether a KeyUpdate waits in `outgoing`.
+    key_update_queued: bool,
+    read_closed: bool,
+    write_closed: bool,
+    #[cfg(test)]
+    pub(crate) substitutes: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Client,
+    Server,
+}
+
+/// What a peer may repeat, and has.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    empty_records: u32,
+    key_updates: u32,
+    tickets: u32,
+    change_cipher_specs: u32,
+    user_canceled: u32,
+}
+
+/// Counts one more, up to `most`.
+fn count(counter: &mut u32, most: u32, what: &'static str) -> Result<(), Error> {
+    *counter += 1;
+    if *counter > most {
+        return Err(Misbehaviour::Flood(what).into());
+    }
+    Ok(())
+}
+
+impl Connection {
+    /// A client's connection to the server `name`. The ClientHello is in
+    /// [`output`](Self::output), unless an operation is pending before it.
+    ///
+    /// # Errors
+    /// [`Error::Crypto`] when a backend fails to make randomness or a key share.
+    pub fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Self, Error> {
+        let mut connection = Self::new(
+            Side::Client,
+            config.settings().limits,
+            State::Failed(Error::Usage("connection has not begun")),
+        );
+        connection.start_client(config, name)?;
+        Ok(connection)
+    }
+
+    fn start_client(
+        &mut self,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<(), Error> {
+        let mut out = self.new_output();
+        let next = client::start(config, name, &mut out)?;
+        self.apply(out, next)
+    }
+
+    /// A server's connection, waiting for its client.
+    pub fn server(config: Arc<ServerConfig>) -> Self {
+        let limits = config.settings().limits;
+        Self::new(
+            Side::Server,
+            limits,
+            State::Server(server::State::new(config)),
+        )
+    }
+
+    fn new(side: Side, limits: Limits, state: State) -> Self {
+        Self {
+            state,
+            side,
+            limits,
+            read: ReadProtection::plain(),
+            write: WriteProtection::plain(),
+            joiner: Joiner::new(limits.handshake_message),
+            unsealed: Vec::new(),
+            outgoing: Vec::new(),
+            sent: 0,
+            established: None,
+            counters: Counters::default(),
+            begun: false,
+            key_update_queued: false,
+            read_closed: false,
+            write_closed: false,
+            #[cfg(test)]
+            substitutes: Vec::new(),
+        }
+    }
+
+    /// Takes bytes from the peer; the oldest are at the front of `input`, which is worked
+    /// on in place. `now` is the time against which certificates are checked.
+    ///
+    /// Returns at the first event; call again with the rest until it needs more input.
+    ///
+    /// # Errors
+    /// Any error is the end of the connection. [`output`](Self::output) may hold an alert
+    /// for the peer.
+    pub fn receive(&mut self, input: &mut [u8], now: UnixTime) -> Result<Received, Error> {
+        let outcome = self.process(input, now);
+        if let Err(error) = &outcome {
+            self.fail(error);
+        }
+        outcome
+    }
+
+    fn process(&mut self, input: &mut [u8], now: UnixTime) -> Result<Received, Error> {
+        let mut consumed = 0;
+        loop {
+            let event = match &self.state {
+                State::Suspended(_) => Some(Event::Suspended),
+                State::Failed(error) => return Err(error.clone()),
+                _ if self.read_closed => {
+                    // What comes after close_notify is ignored (RFC 9846, section 6.1).
+                    consumed = input.len();
+                    Some(Event::Closed)
+                }
+                _ => None,
+            };
+            if let Some(event) = event {
+                return Ok(Received { consumed, event });
+            }
+            if let Some(message) = self.joiner.next()? {
+                self.handle(&message, now)?;
+                continue;
+            }
+            let unread = input.get_mut(consumed..).unwrap_or_default();
+            let (content_type, header, body) = match deframe(unread, !self.begun)? {
+                Deframed::Incomplete(at_least) => {
+                    let event = Event::NeedInput { at_least };
+                    return Ok(Received { consumed, event });
+                }
+                Deframed::Record {
+                    content_type,
+                    header,
+                    body,
+                } => (content_type, header, body),
+            };
+            self.begun = true;
+            let start = consumed + body.start;
+            consumed += body.end;
+            let body = unread.get_mut(body).unwrap_or_default();
+            if let Some(len) = self.record(content_type, &header, body)? {
+                let event = Event::Data(start..start + len);
+                return Ok(Received { consumed, event });
+            }
+        }
+    }
+
+    /// Takes one record; returns the length of the application data in it, if it is that.
+    fn record(
+        &mut self,
+        content_type: ContentType,
+        header: &[u8; 5],
+        body: &mut [u8],
+    ) -> Result<Option<usize>, Error> {
+        let (content_type, len) = match content_type {
+            ContentType::APPLICATION_DATA => match self.read.open(header, body)? {
+                Opened::Content(content_type, len) => (content_type, len),
+                Opened::Skipped => return Ok(None),
+            },
+            ContentType::CHANGE_CIPHER_SPEC => {
+                self.change_cipher_spec(body)?;
+                return Ok(None);
+            }
+            // A client that could not use our ServerHello has no keys to protect its alert.
+            ContentType::ALERT if !self.read.has_opened() => (content_type, body.len()),
+            _ if self.read.is_plain() => (content_type, body.len()),
+            _ => return Err(self.unexpected(content_type.0)),
+        };
+        let content = body.get(..len).unwrap_or_default();
+        match content_type {
+            ContentType::HANDSHAKE => {
+                // RFC 9846, section 5.1: never empty.
+                if content.is_empty() {
+                    return Err(self.unexpected(content_type.0));
+                }
+                self.joiner.append(content);
+                Ok(None)
+            }
+            _ if !self.joiner.is_empty() => Err(Misbehaviour::KeyChangeInMessage.into()),
+            ContentType::ALERT => self.alert(content).map(|()| None),
+            ContentType::APPLICATION_DATA if matches!(self.state, State::Traffic) => {
+                if content.is_empty() {
+                    let empty = &mut self.counters.empty_records;
+                    count(empty, MAX_EMPTY_RECORDS, "empty records in a row")?;
+                    return Ok(None);
+                }
+                self.counters.empty_records = 0;
+                self.counters.key_updates = 0;
+                Ok(Some(len))
+            }
+            _ => Err(self.unexpected(content_type.0)),
+        }
+    }
+
+    fn unexpected(&self, got: u8) -> Error {
+        let expected = match &self.state {
+            State::Server(state) => state.expected(),
+            State::Client(state) => state.expected(),
+            State::Traffic => "application data",
+            State::Suspended(_) | State::Failed(_) => "nothing",
+        };
+        Misbehaviour::UnexpectedMessage { expected, got }.into()
+    }
+
+    /// A dummy, dropped where it is allowed (RFC 9846, section 5): unprotected, one byte,
+    /// after the first ClientHello and before the peer's Finished.
+    fn change_cipher_spec(&mut self, body: &[u8]) -> Result<(), Error> {
+        let allowed = match &self.state {
+            State::Server(state) => state.allows_change_cipher_spec(),
+            State::Client(_) => true,
+            State::Suspended(_) | State::Traffic | State::Failed(_) => false,
+        };
+        if !allowed || body != [1] || !self.joiner.is_empty() {
+            return Err(Misbehaviour::ChangeCipherSpec.into());
+        }
+        count(
+            &mut self.counters.change_cipher_specs,
+            MAX_CHANGE_CIPHER_SPECS,
+            "change_cipher_spec records",
+        )
+    }
+
+    fn alert(&mut self, content: &[u8]) -> Result<(), Error> {
+        // The level is ignored (RFC 9846, section 6), and alerts are not fragmented.
+        let &[_, description] = content else {
+            return Err(Error::Decode("alert"));
+        };
+        match AlertDescription(description) {
+            AlertDescription::CLOSE_NOTIFY if matches!(self.state, State::Traffic) => {
+                self.read_closed = true;
+                Ok(())
+            }
+            AlertDescription::USER_CANCELED => count(
+                &mut self.counters.user_canceled,
+                MAX_USER_CANCELED,
+                "user_canceled alerts",
+            ),
+            description => Err(Error::AlertReceived(description)),
+        }
+    }
+
+    /// Takes one handshake message.
+    fn handle(&mut self, message: &Message, now: UnixTime) -> Result<(), Error> {
+        let waiting = State::Failed(Error::Usage("connection is in the middle of a step"));
+        let mut out = self.new_output();
+        let next = match core::mem::replace(&mut self.state, waiting) {
+            State::Server(state) => state.receive(message, now, &mut out),
+            State::Client(state) => state.receive(message, now, &mut out),
+            State::Traffic => {
+                self.state = State::Traffic;
+                return self.post_handshake(message);
+            }
+            state @ (State::Suspended(_) | State::Failed(_)) => {
+                self.state = state;
+                Err(self.unexpected(message.kind().0))
+            }
+        };
+        self.apply(out, next?)
+    }
+
+    /// Messages of an established connection (RFC 9846, section 4.7).
+    fn post_handshake(&mut self, message: &Message) -> Result<(), Error> {
+        match (message.kind(), self.side) {
+            (HandshakeType::KEY_UPDATE, _) => {
+                let wants_answer = messages::parse_key_update(message.body())?;
+                count(
+                    &mut self.counters.key_updates,
+                    MAX_KEY_UPDATES,
+                    "KeyUpdates without application data",
+                )?;
+                if !self.joiner.is_empty() {
+                    return Err(Misbehaviour::KeyChangeInMessage.into());
+                }
+                let established = self.established_mut()?;
+                let secret = established.read.next()?;
+                let opener = secret.opener(&established.negotiated.suite)?;
+                established.read = secret;
+                self.read.set(opener);
+                // One that still waits to be sent answers all requests so far.
+                if wants_answer && !self.key_update_queued && !self.write_closed {
+                    self.send_key_update(false)?;
+                }
+                Ok(())
+            }
+            // Resumption is not offered, so tickets are of no use; they are harmless.
+            (HandshakeType::NEW_SESSION_TICKET, Side::Client) => {
+                count(&mut self.counters.tickets, MAX_TICKETS, "session tickets")?;
+                messages::check_new_session_ticket(message.body())
+            }
+            (kind, _) => Err(self.unexpected(kind.0)),
+        }
+    }
+
+    /// Drives the pending operation, if there is one. Ready: there is none any more, and
+    /// [`receive`](Self::receive) takes input again.
+    ///
+    /// # Errors
+    /// As for [`receive`](Self::receive).
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            let mut out = self.new_output();
+            let outcome = match &mut self.state {
+                State::Suspended(suspension) => match suspension.poll(cx, &mut out) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(outcome) => outcome,
+                },
+                State::Failed(error) => return Poll::Ready(Err(error.clone())),
+                _ => return Poll::Ready(Ok(())),
+            };
+            if let Err(error) = outcome.and_then(|next| self.apply(out, next)) {
+                self.fail(&error);
+                return Poll::Ready(Err(error));
+            }
+        }
+    }
+
+    /// Applies a step of the handshake: seals what is to be sent, and changes keys where
+    /// they change.
+    fn apply(&mut self, out: Output, next: Next) -> Result<(), Error> {
+        #[cfg(test)]
+        {
+            self.substitutes = out.substitutes;
+        }
+        let mut messages = core::mem::take(&mut self.unsealed);
+        let before = messages.len();
+        if messages.is_empty() {
+            messages = out.bytes;
+        } else {
+            messages.extend_from_slice(&out.bytes);
+        }
+        let mut done = 0;
+        for (place, change) in out.changes {
+            let place = before + place;
+            // Records end where anything changes (RFC 9846, section 5.1).
+            let pending = messages.get(done..place).unwrap_or_default();
+            self.queue(ContentType::HANDSHAKE, pending)?;
+            done = place;
+            self.change(change)?;
+        }
+        let pending = messages.get(done..).unwrap_or_default();
+        self.state = match next {
+            Next::Suspend(suspension) => {
+                // Only full records: the rest goes on when the operation is ready, so that
+                // the bytes are the same as without a suspension.
+                let full = pending.len() - pending.len() % self.limits.record_payload;
+                let (full, partial) = pending.split_at(full);
+                self.queue(ContentType::HANDSHAKE, full)?;
+                self.unsealed = partial.to_vec();
+                State::Suspended(suspension)
+            }
+            Next::Wait(state) => {
+                self.queue(ContentType::HANDSHAKE, pending)?;
+                state
+            }
+            Next::Established(established) => {
+                self.queue(ContentType::HANDSHAKE, pending)?;
+                self.established = Some(established);
+                State::Traffic
+            }
+        };
+        Ok(())
+    }
+
+    fn change(&mut self, change: Change) -> Result<(), Error> {
+        match change {
+            Change::DummySpec => {
+                // Always unprotected, whatever the keys.
+                let mut plain = WriteProtection::plain();
+                core::mem::swap(&mut plain, &mut self.write);
+                let outcome = self.queue(ContentType::CHANGE_CIPHER_SPEC, &[1]);
+                self.write = plain;
+                outcome
+            }
+            Change::Write(secret, suite) => {
+                let sealer = secret.sealer(&suite)?;
+                self.write
+                    .set(sealer, suite.aead.tag_len(), suite.seal_limit);
+                Ok(())
+            }
+            Change::Read(secret, suite) => {
+                // What is left was sent under the old keys (RFC 9846, section 5.1).
+                if !self.joiner.is_empty() {
+                    return Err(Misbehaviour::KeyChangeInMessage.into());
+                }
+                self.read.set(secret.opener(&suite)?);
+                Ok(())
+            }
+            Change::SkipEarlyData => {
+                self.read.skip_early_data(server::MAX_SKIPPED_EARLY_DATA);
+                Ok(())
+            }
+        }
+    }
+
+    /// Seals `content` into the outgoing buffer.
+    fn queue(&mut self, content_type: ContentType, content: &[u8]) -> Result<(), Error> {
+        if content.is_empty() {
+            return Ok(());
+        }
+        let max = self.limits.record_payload;
+        let start = self.outgoing.len();
+        let len = sealed_len(&self.write, content.len(), max);
+        self.outgoing.resize(start + len, 0);
+        let place = self.outgoing.get_mut(start..).unwrap_or_default();
+        let sealed = seal_records(
+            &mut self.write,
+            content_type,
+            Payload::from(content),
+            max,
+            u64::MAX,
+            place,
+        );
+        let written = sealed.as_ref().map_or(0, |sealed| sealed.written);
+        self.outgoing.truncate(start + written);
+        sealed.map(|_| ())
+    }
+
+    /// Ends the connection with `error`, and tells the peer.
+    fn fail(&mut self, error: &Error) {
+        if matches!(self.state, State::Failed(_)) && self.write_closed {
+            return;
+        }
+        self.state = State::Failed(error.clone());
+        if let Some(alert) = error.alert()
+            && !self.write_closed
+        {
+            // Should even this fail, there is nothing more to be said to the peer.
+            let _ = self.queue(ContentType::ALERT, &[FATAL, alert.0]);
+        }
+        self.write_closed = true;
+    }
+
+    fn new_output(&mut self) -> Output {
+        Output {
+            #[cfg(test)]
+            substitutes: core::mem::take(&mut self.substitutes),
+            ..Output::default()
+        }
+    }
+
+    fn established_mut(&mut self) -> Result<&mut Established, Error> {
+        self.established
+            .as_deref_mut()
+            .ok_or(Error::Usage("handshake is not done"))
+    }
+
+    fn negotiated(&self) -> Option<&Negotiated> {
+        self.established.as_ref().map(|done| &done.negotiated)
+    }
+}
+
+/// Level of an alert: every alert of TLS 1.3 but two is fatal.
+const FATAL: u8 = 2;
+/// Level of close_notify.
+const WARNING: u8 = 1;
+
+/// Sending.
+impl Connection {
+    /// Records that wait to be sent: handshake messages, alerts, KeyUpdates. They go to the
+    /// peer before anything that [`seal`](Self::seal) writes later.
+    pub fn output(&self) -> &[u8] {
+        self.outgoing.get(self.sent..).unwrap_or_default()
+    }
+
+    /// Says that the first `len` bytes of [`output`](Self::output) were sent.
+    pub fn output_sent(&mut self, len: usize) {
+        self.sent = self.sent.saturating_add(len);
+        if self.sent >= self.outgoing.len() {
+            // An idle connection holds no buffer.
+            self.outgoing = Vec::new();
+            self.sent = 0;
+            self.key_update_queued = false;
+        }
+    }
+
+    /// Seals application data into `out`, as much as fits, in records. What waits in
+    /// [`output`](Self::output) goes in front, so that the order is kept; if it does not
+    /// fit, nothing is sealed behind it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] before the handshake is done and after [`close`](Self::close),
+    /// [`Error::Crypto`] when the backend fails: then the connection is over.
+    pub fn seal(&mut self, data: Payload<'_>, out: &mut [u8]) -> Result<Sealed, Error> {
+        match &self.state {
+            State::Failed(error) => return Err(error.clone()),
+            State::Traffic if self.write_closed => {
+                return Err(Error::Usage("data after close"));
+            }
+            State::Traffic => {}
+            _ => return Err(Error::Usage("data before the handshake is done")),
+        }
+        let outcome = self.seal_data(data, out);
+        if let Err(error) = &outcome {
+            self.fail(error);
+        }
+        outcome
+    }
+
+    fn seal_data(&mut self, data: Payload<'_>, out: &mut [u8]) -> Result<Sealed, Error> {
+        let mut done = Sealed::default();
+        let mut rest = data;
+        loop {
+            done.written += self.drain_output(out.get_mut(done.written..).unwrap_or_default());
+            if rest.is_empty() || !self.output().is_empty() {
+                return Ok(done);
+            }
+            let left = self.write.records_left();
+            if left == 0 {
+                // The key has sealed all that it may (RFC 9846, section 5.5).
+                self.send_key_update(false)?;
+                continue;
+            }
+            let sealed = seal_records(
+                &mut self.write,
+                ContentType::APPLICATION_DATA,
+                rest,
+                self.limits.record_payload,
+                left,
+                out.get_mut(done.written..).unwrap_or_default(),
+            )?;
+            done.consumed += sealed.consumed;
+            done.written += sealed.written;
+            rest = rest.split_at(sealed.consumed).1;
+            if sealed.consumed == 0 {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Moves waiting records to the front of `out`; returns how many bytes.
+    fn drain_output(&mut self, out: &mut [u8]) -> usize {
+        let waiting = self.output();
+        let len = waiting.len().min(out.len());
+        for (to, from) in out.iter_mut().zip(waiting) {
+            *to = *from;
+        }
+        if len > 0 {
+            self.output_sent(len);
+        }
+        len
+    }
+
+    /// How many bytes of output sealing `len` bytes of data takes, without what waits in
+    /// [`output`](Self::output).
+    pub fn sealed_len(&self, len: usize) -> usize {
+        sealed_len(&self.write, len, self.limits.record_payload)
+    }
+
+    /// Closes the sending direction: queues a close_notify. The other direction stays open
+    /// until the peer closes it (RFC 9846, section 6.1). During the handshake this gives it
+    /// up.
+    pub fn close(&mut self) {
+        if self.write_closed {
+            return;
+        }
+        if !matches!(self.state, State::Traffic) {
+            let _ = self.queue(
+                ContentType::ALERT,
+                &[WARNING, AlertDescription::USER_CANCELED.0],
+            );
+            self.state = State::Failed(Error::Usage("connection was closed in the handshake"));
+        }
+        // If it cannot be sealed, the peer sees a truncated stream, as it should.
+        let _ = self.queue(
+            ContentType::ALERT,
+            &[WARNING, AlertDescription::CLOSE_NOTIFY.0],
+        );
+        self.write_closed = true;
+    }
+
+    /// Changes the keys of the sending direction, and has the peer change those of its own
+    /// if `request_peer` (RFC 9846, section 4.7.3). The connection does this by itself when
+    /// a key has sealed as many records as its algorithm allows.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] before the handshake is done and after [`close`](Self::close),
+    /// [`Error::Crypto`] when the backend fails.
+    pub fn update_keys(&mut self, request_peer: bool) -> Result<(), Error> {
+        if self.write_closed {
+            return Err(Error::Usage("key update after close"));
+        }
+        self.established_mut()?;
+        let outcome = self.send_key_update(request_peer);
+        if let Err(error) = &outcome {
+            self.fail(error);
+        }
+        outcome
+    }
+
+    fn send_key_update(&mut self, request_peer: bool) -> Result<(), Error> {
+        self.queue(ContentType::HANDSHAKE, &messages::key_update(request_peer))?;
+        self.key_update_queued = true;
+        let established = self.established_mut()?;
+        let secret = established.write.next()?;
+        let suite = established.negotiated.suite.clone();
+        established.write = secret.clone();
+        self.change(Change::Write(secret, suite))
+    }
+}
+
+/// Looking at it.
+impl Connection {
+    /// Takes note that the transport has ended.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] unless the peer closed its direction before.
+    pub fn eof(&mut self) -> Result<(), Error> {
+        match &self.state {
+            State::Failed(error) => Err(error.clone()),
+            _ if self.read_closed => Ok(()),
+            _ => {
+                self.state = State::Failed(Error::Truncated);
+                Err(Error::Truncated)
+            }
+        }
+    }
+
+    /// Whether an operation is pending.
+    pub fn is_suspended(&self) -> bool {
+        matches!(self.state, State::Suspended(_))
+    }
+
+    /// Whether the handshake is still to be done.
+    pub fn is_handshaking(&self) -> bool {
+        matches!(
+            self.state,
+            State::Server(_) | State::Client(_) | State::Suspended(_)
+        )
+    }
+
+    /// The cipher suite, once established.
+    pub fn suite(&self) -> Option<CipherSuite> {
+        self.negotiated().map(|negotiated| negotiated.suite.id)
+    }
+
+    /// The group of the key exchange, once established.
+    pub fn group(&self) -> Option<NamedGroup> {
+        self.negotiated().map(|negotiated| negotiated.group)
+    }
+
+    /// The scheme that the server signed with, once established.
+    pub fn signature_scheme(&self) -> Option<SignatureScheme> {
+        self.negotiated().and_then(|negotiated| negotiated.scheme)
+    }
+
+    /// The application protocol that was agreed on.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.negotiated()?.alpn.as_deref()
+    }
+
+    /// On a server: the host name that the client asked for, in lower case.
+    pub fn server_name(&self) -> Option<&str> {
+        self.negotiated()?.server_name.as_deref()
+    }
+
+    /// The peer's verified certificates, the end entity's first.
+    pub fn peer_certificates(&self) -> Option<&CertificateChain> {
+        self.negotiated()?.peer_certificates.as_ref()
+    }
+
+    /// Derives keying material that both sides share (RFC 9846, section 7.5).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] before the handshake is done, for a label of over 249 bytes, and for
+    /// more output than 255 times the suite's hash.
+    pub fn export(&self, label: &[u8], context: &[u8], out: &mut [u8]) -> Result<(), Error> {
+        self.established
+            .as_ref()
+            .ok_or(Error::Usage("keying material before the handshake is done"))?
+            .exporter
+            .export(label, context, out)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Server(state) => state.expected(),
+            State::Client(state) => state.expected(),
+            State::Suspended(_) => "an operation",
+            State::Traffic => "application data",
+            State::Failed(_) => "nothing: failed",
+        };
+        f.debug_struct("Connection")
+            .field("side", &self.side)
+            .field("waits_for", &state)
+            .field("read", &self.read)
+            .field("write", &self.write)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,244 @@
+//! The key schedule (RFC 9846, section 7.1), one type per row of its diagram. Each secret is
+//! consumed into the next, so none can be used out of turn.
+
+use crypto_api::{
+    Digest, HashFunctions, MAX_HASH_LEN, NONCE_LEN, RecordOpener, RecordSealer, Secret,
+    SharedSecret, Suite,
+};
+use zeroize::Zeroizing;
+
+use alloc::boxed::Box;
+
+use crate::Error;
+use crate::config::KeyLog;
+
+/// HKDF-Expand-Label (section 7.1).
+fn expand_label(
+    hash: &HashFunctions,
+    secret: &Secret,
+    label: &[u8],
+    context: &[u8],
+    out: &mut [u8],
+) -> Result<(), Error> {
+    const PREFIX: &[u8] = b"tls13 ";
+    // Labels and contexts here are at most 255 bytes long, and outputs at most 65,535:
+    // only the exporter takes a caller's, and checks it.
+    let [.., a, b] = out.len().to_be_bytes();
+    let [.., label_len] = (PREFIX.len() + label.len()).to_be_bytes();
+    let [.., context_len] = context.len().to_be_bytes();
+    hash.hkdf.expand(
+        secret,
+        &[&[a, b, label_len], PREFIX, label, &[context_len], context],
+        out,
+    )?;
+    Ok(())
+}
+
+/// Derive-Secret over a transcript hash (section 7.1).
+fn derive(
+    hash: &HashFunctions,
+    secret: &Secret,
+    label: &[u8],
+    transcript: &[u8],
+) -> Result<Secret, Error> {
+    let mut derived = Secret::zeroed(hash.algorithm().output_len());
+    expand_label(hash, secret, label, transcript, derived.as_bytes_mut())?;
+    Ok(derived)
+}
+
+/// The secret that the next row's Extract is salted with.
+fn derived(hash: &HashFunctions, secret: &Secret) -> Result<Secret, Error> {
+    let empty = hash.hash.hash(&[])?;
+    derive(hash, secret, b"derived", &empty)
+}
+
+/// As many zeros as the hash is long stand for a missing input.
+fn zeros(hash: &HashFunctions) -> &'static [u8] {
+    const ZEROS: [u8; MAX_HASH_LEN] = [0; MAX_HASH_LEN];
+    ZEROS.get(..hash.algorithm().output_len()).unwrap_or(&ZEROS)
+}
+
+/// The first row: what a pre-shared key would enter.
+#[derive(Debug)]
+pub(crate) struct EarlySecret {
+    hash: HashFunctions,
+    secret: Secret,
+}
+
+impl EarlySecret {
+    /// Without a pre-shared key.
+    pub(crate) fn new(hash: HashFunctions) -> Result<Self, Error> {
+        let secret = hash.hkdf.extract(&[], zeros(&hash))?;
+        Ok(Self { hash, secret })
+    }
+
+    pub(crate) fn into_handshake(self, shared: &SharedSecret) -> Result<HandshakeSecret, Error> {
+        let salt = derived(&self.hash, &self.secret)?;
+        let secret = self.hash.hkdf.extract(salt.as_bytes(), shared.as_bytes())?;
+        Ok(HandshakeSecret {
+            hash: self.hash,
+            secret,
+        })
+    }
+}
+
+/// The second row: what the key exchange enters.
+#[derive(Debug)]
+pub(crate) struct HandshakeSecret {
+    hash: HashFunctions,
+    secret: Secret,
+}
+
+impl HandshakeSecret {
+    /// The handshake traffic secrets of client and server, over ClientHello..ServerHello.
+    pub(crate) fn traffic(
+        &self,
+        transcript: &Digest,
+        log: &Log<'_>,
+    ) -> Result<(TrafficSecret, TrafficSecret), Error> {
+        let client = derive(&self.hash, &self.secret, b"c hs traffic", transcript)?;
+        let server = derive(&self.hash, &self.secret, b"s hs traffic", transcript)?;
+        log.write("CLIENT_HANDSHAKE_TRAFFIC_SECRET", &client);
+        log.write("SERVER_HANDSHAKE_TRAFFIC_SECRET", &server);
+        Ok((
+            TrafficSecret::new(&self.hash, client),
+            TrafficSecret::new(&self.hash, server),
+        ))
+    }
+
+    pub(crate) fn into_master(self) -> Result<MasterSecret, Error> {
+        let salt = derived(&self.hash, &self.secret)?;
+        let secret = self.hash.hkdf.extract(salt.as_bytes(), zeros(&self.hash))?;
+        Ok(MasterSecret {
+            hash: self.hash,
+            secret,
+        })
+    }
+}
+
+/// The last row.
+#[derive(Debug)]
+pub(crate) struct MasterSecret {
+    hash: HashFunctions,
+    secret: Secret,
+}
+
+impl MasterSecret {
+    /// The application traffic secrets of client and server and the exporter's secret, over
+    /// ClientHello..server Finished.
+    pub(crate) fn into_traffic(
+        self,
+        transcript: &Digest,
+        log: &Log<'_>,
+    ) -> Result<(TrafficSecret, TrafficSecret, ExporterSecret), Error> {
+        let client = derive(&self.hash, &self.secret, b"c ap traffic", transcript)?;
+        let server = derive(&self.hash, &self.secret, b"s ap traffic", transcript)?;
+        let exporter = derive(&self.hash, &self.secret, b"exp master", transcript)?;
+        log.write("CLIENT_TRAFFIC_SECRET_0", &client);
+        log.write("SERVER_TRAFFIC_SECRET_0", &server);
+        log.write("EXPORTER_SECRET", &exporter);
+        Ok((
+            TrafficSecret::new(&self.hash, client),
+            TrafficSecret::new(&self.hash, server),
+            ExporterSecret {
+                hash: self.hash,
+                secret: exporter,
+            },
+        ))
+    }
+}
+
+/// The secret of one direction, of which its keys are made.
+#[derive(Clone, Debug)]
+pub(crate) struct TrafficSecret {
+    hash: HashFunctions,
+    secret: Secret,
+}
+
+/// Longest key of an AEAD, in bytes.
+const MAX_KEY_LEN: usize = 32;
+
+impl TrafficSecret {
+    fn new(hash: &HashFunctions, secret: Secret) -> Self {
+        Self {
+            hash: hash.clone(),
+            secret,
+        }
+    }
+
+    /// Record keys that seal (section 7.3).
+    pub(crate) fn sealer(&self, suite: &Suite) -> Result<Box<dyn RecordSealer>, Error> {
+        self.with_keys(suite, |key, iv| suite.aead.sealer(key, iv))
+    }
+
+    /// Record keys that open (section 7.3).
+    pub(crate) fn opener(&self, suite: &Suite) -> Result<Box<dyn RecordOpener>, Error> {
+        self.with_keys(suite, |key, iv| suite.aead.opener(key, iv))
+    }
+
+    fn with_keys<T>(
+        &self,
+        suite: &Suite,
+        make: impl FnOnce(&[u8], &[u8; NONCE_LEN]) -> Result<T, crypto_api::Error>,
+    ) -> Result<T, Error> {
+        let mut key = Zeroizing::new([0; MAX_KEY_LEN]);
+        let mut iv = Zeroizing::new([0; NONCE_LEN]);
+        let key = key
+            .get_mut(..suite.aead.key_len())
+            .ok_or(crypto_api::Error::Unsupported(
+                "AEAD with a key of over 32 bytes",
+            ))?;
+        expand_label(&self.hash, &self.secret, b"key", &[], key)?;
+        expand_label(&self.hash, &self.secret, b"iv", &[], &mut *iv)?;
+        Ok(make(key, &iv)?)
+    }
+
+    /// The verify_data of this side's Finished over `transcript` (section 4.5.3).
+    pub(crate) fn finished(&self, transcript: &Digest) -> Result<Secret, Error> {
+        let key = derive(&self.hash, &self.secret, b"finished", &[])?;
+        Ok(self.hash.hmac.mac(key.as_bytes(), &[transcript])?)
+    }
+
+    /// The secret of the next generation (section 7.2).
+    pub(crate) fn next(&self) -> Result<Self, Error> {
+        let secret = derive(&self.hash, &self.secret, b"traffic upd", &[])?;
+        Ok(Self::new(&self.hash, secret))
+    }
+}
+
+/// The secret that exported keying material is made of (section 7.5).
+#[derive(Debug)]
+pub(crate) struct ExporterSecret {
+    hash: HashFunctions,
+    secret: Secret,
+}
+
+impl ExporterSecret {
+    pub(crate) fn export(&self, label: &[u8], context: &[u8], out: &mut [u8]) -> Result<(), Error> {
+        // "tls13 " and the label share one byte of length.
+        if label.len() > 249 {
+            return Err(Error::Usage("exporter label of over 249 bytes"));
+        }
+        if out.len() > 255 * self.hash.algorithm().output_len() {
+            return Err(Error::Usage("more keying material than 255 hash outputs"));
+        }
+        let empty = self.hash.hash.hash(&[])?;
+        let secret = derive(&self.hash, &self.secret, label, &empty)?;
+        let context = self.hash.hash.hash(&[context])?;
+        expand_label(&self.hash, &secret, b"exporter", &context, out)
+    }
+}
+
+/// Where secrets are logged, if anywhere.
+pub(crate) struct Log<'a> {
+    pub(crate) to: Option<&'a dyn KeyLog>,
+    pub(crate) client_random: &'a [u8; 32],
+}
+
+impl Log<'_> {
+    fn write(&self, label: &str, secret: &Secret) {
+        if let Some(to) = self.to {
+            to.log(label, self.client_random, secret.as_bytes());
+        }
+    }
+}
