@@ -52,6 +52,8 @@ extern crate alloc;
 extern crate std;
 
 mod aead;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod hash;
 mod hex;

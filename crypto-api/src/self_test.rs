@@ -1,6 +1,6 @@
 //! Known answers at start-up: one for each entry of a provider.
 
-mod answers;
+pub(crate) mod answers;
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;

@@ -171,16 +171,16 @@ static SHA512: HashAnswer = HashAnswer {
 };
 
 /// A published signature.
-pub(super) struct SignatureAnswer {
+pub(crate) struct SignatureAnswer {
     key_algorithm: AlgorithmIdentifier,
     signature_algorithm: AlgorithmIdentifier,
-    pub(super) public_key: &'static [u8],
-    pub(super) message: &'static [u8],
-    pub(super) signature: &'static [u8],
+    pub(crate) public_key: &'static [u8],
+    pub(crate) message: &'static [u8],
+    pub(crate) signature: &'static [u8],
 }
 
 /// The answer of a signature algorithm, if one is known.
-pub(super) fn of_signature(
+pub(crate) fn of_signature(
     algorithm: &dyn SignatureVerificationAlgorithm,
 ) -> Option<&'static SignatureAnswer> {
     SIGNATURES.iter().find(|answer| {
