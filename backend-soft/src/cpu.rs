@@ -7,8 +7,13 @@ use crypto_api::Implementation;
 
 use crate::BACKEND;
 
+pub(crate) use features::{aes_gcm, chacha20_poly1305, sha256, sha384};
+
 /// Plain Rust whose speed depends on no detected feature.
 pub(crate) const PORTABLE: &str = "RustCrypto, portable";
+
+/// X25519 and Ed25519.
+pub(crate) const CURVE25519: &str = "curve25519-dalek";
 
 pub(crate) fn implementation(detail: &'static str) -> Implementation {
     Implementation {
@@ -17,109 +22,110 @@ pub(crate) fn implementation(detail: &'static str) -> Implementation {
     }
 }
 
-/// AES from `aes`, GHASH from `polyval`.
-pub(crate) fn aes_gcm() -> &'static str {
-    if !aes_gcm::aes::hardware_accelerated() {
-        return PORTABLE;
-    }
-    match (vector_aes(), carryless_multiplication()) {
-        (VectorAes::Bits512, true) => "RustCrypto, VAES on AVX-512, PCLMULQDQ",
-        (VectorAes::Bits256, true) => "RustCrypto, VAES on AVX2, PCLMULQDQ",
-        (VectorAes::No, true) if cfg!(target_arch = "aarch64") => "RustCrypto, ARMv8 AES, PMULL",
-        (VectorAes::No, true) => "RustCrypto, AES-NI, PCLMULQDQ",
-        (_, false) => "RustCrypto, AES instructions, portable GHASH",
-    }
-}
-
-enum VectorAes {
-    No,
-    // Only x86 has these.
-    #[cfg_attr(
-        not(any(target_arch = "x86", target_arch = "x86_64")),
-        expect(dead_code)
-    )]
-    Bits256,
-    #[cfg_attr(
-        not(any(target_arch = "x86", target_arch = "x86_64")),
-        expect(dead_code)
-    )]
-    Bits512,
-}
-
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-fn vector_aes() -> VectorAes {
-    use std::arch::is_x86_feature_detected;
-    match (
-        is_x86_feature_detected!("vaes"),
-        is_x86_feature_detected!("avx512f"),
-    ) {
-        (true, true) => VectorAes::Bits512,
-        (true, false) => VectorAes::Bits256,
-        (false, _) => VectorAes::No,
+mod features {
+    use super::PORTABLE;
+    use std::arch::is_x86_feature_detected as has;
+
+    /// AES from `aes`, GHASH from `polyval`.
+    pub(crate) fn aes_gcm() -> &'static str {
+        if !aes_gcm::aes::hardware_accelerated() {
+            return PORTABLE;
+        }
+        if !(has!("pclmulqdq") && has!("avx")) {
+            return "RustCrypto, AES-NI, portable GHASH";
+        }
+        match (has!("vaes"), has!("avx512f")) {
+            (true, true) => "RustCrypto, VAES on AVX-512, PCLMULQDQ",
+            (true, false) => "RustCrypto, VAES on AVX2, PCLMULQDQ",
+            (false, _) => "RustCrypto, AES-NI, PCLMULQDQ",
+        }
     }
-}
 
-#[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
-fn vector_aes() -> VectorAes {
-    VectorAes::No
-}
-
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-fn carryless_multiplication() -> bool {
-    std::arch::is_x86_feature_detected!("pclmulqdq") && std::arch::is_x86_feature_detected!("avx")
-}
-
-// On ARMv8 the multiplication comes with AES, one feature to detection.
-#[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
-fn carryless_multiplication() -> bool {
-    cfg!(target_arch = "aarch64")
-}
-
-/// ChaCha20 from `chacha20`, Poly1305 from `poly1305`.
-pub(crate) fn chacha20_poly1305() -> &'static str {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    {
-        if std::arch::is_x86_feature_detected!("avx2") {
+    pub(crate) fn chacha20_poly1305() -> &'static str {
+        if has!("avx2") {
             "RustCrypto, AVX2"
-        } else if std::arch::is_x86_feature_detected!("sse2") {
-            "RustCrypto, SSE2"
+        } else if has!("sse2") {
+            "RustCrypto, SSE2, portable Poly1305"
         } else {
             PORTABLE
         }
     }
-    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
-    if cfg!(all(target_arch = "aarch64", target_feature = "neon")) {
-        "RustCrypto, NEON, portable Poly1305"
-    } else {
+
+    pub(crate) fn sha256() -> &'static str {
+        if has!("sha") && has!("sse4.1") {
+            "RustCrypto, SHA-NI"
+        } else {
+            PORTABLE
+        }
+    }
+
+    pub(crate) fn sha384() -> &'static str {
+        if has!("avx2") {
+            "RustCrypto, AVX2"
+        } else {
+            PORTABLE
+        }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod features {
+    use super::PORTABLE;
+    use std::arch::is_aarch64_feature_detected as has;
+
+    /// ARM has the multiplication that GHASH needs wherever it has AES.
+    pub(crate) fn aes_gcm() -> &'static str {
+        if aes_gcm::aes::hardware_accelerated() {
+            "RustCrypto, ARMv8 AES, PMULL"
+        } else {
+            PORTABLE
+        }
+    }
+
+    pub(crate) fn chacha20_poly1305() -> &'static str {
+        if cfg!(target_feature = "neon") {
+            "RustCrypto, NEON, portable Poly1305"
+        } else {
+            PORTABLE
+        }
+    }
+
+    pub(crate) fn sha256() -> &'static str {
+        if has!("sha2") {
+            "RustCrypto, ARMv8 SHA-256"
+        } else {
+            PORTABLE
+        }
+    }
+
+    /// The instructions for SHA-512 count among those of SHA-3.
+    pub(crate) fn sha384() -> &'static str {
+        if has!("sha3") {
+            "RustCrypto, ARMv8 SHA-512"
+        } else {
+            PORTABLE
+        }
+    }
+}
+
+#[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+mod features {
+    use super::PORTABLE;
+
+    pub(crate) fn aes_gcm() -> &'static str {
+        PORTABLE
+    }
+
+    pub(crate) fn chacha20_poly1305() -> &'static str {
+        PORTABLE
+    }
+
+    pub(crate) fn sha256() -> &'static str {
+        PORTABLE
+    }
+
+    pub(crate) fn sha384() -> &'static str {
         PORTABLE
     }
 }
-
-/// SHA-256 from `sha2`.
-pub(crate) fn sha256() -> &'static str {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    if std::arch::is_x86_feature_detected!("sha") && std::arch::is_x86_feature_detected!("sse4.1") {
-        return "RustCrypto, SHA-NI";
-    }
-    #[cfg(target_arch = "aarch64")]
-    if std::arch::is_aarch64_feature_detected!("sha2") {
-        return "RustCrypto, ARMv8 SHA2";
-    }
-    PORTABLE
-}
-
-/// SHA-384 from `sha2`.
-pub(crate) fn sha384() -> &'static str {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        return "RustCrypto, AVX2";
-    }
-    #[cfg(target_arch = "aarch64")]
-    if std::arch::is_aarch64_feature_detected!("sha3") {
-        return "RustCrypto, ARMv8 SHA512";
-    }
-    PORTABLE
-}
-
-/// X25519 and Ed25519 from `curve25519-dalek`.
-pub(crate) const CURVE25519: &str = "curve25519-dalek";

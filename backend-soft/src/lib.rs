@@ -51,6 +51,7 @@ pub mod hash;
 pub mod kx;
 pub mod random;
 pub mod signature;
+mod wipe;
 
 use std::sync::Arc;
 

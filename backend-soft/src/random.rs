@@ -43,17 +43,24 @@ pub(crate) fn draw<const N: usize>(source: &dyn SecureRandom) -> Result<Zeroizin
 
 /// A caller's source under the trait that RustCrypto asks for.
 ///
-/// Its algorithms replace the source's error by one of their own, so it is kept here.
+/// Its algorithms replace the source's error by one of their own, so it is kept here. Some
+/// draw until a number fits; a source that is stuck must not hold them forever.
 pub(crate) struct Rng<'a> {
     source: &'a dyn SecureRandom,
     failure: Option<Error>,
+    draws_left: u32,
 }
+
+/// How often one operation may draw. RSA draws most: about eight times, and half as often
+/// again for every number out of range.
+const MAX_DRAWS: u32 = 256;
 
 impl<'a> Rng<'a> {
     pub(crate) fn new(source: &'a dyn SecureRandom) -> Self {
         Self {
             source,
             failure: None,
+            draws_left: MAX_DRAWS,
         }
     }
 
@@ -84,10 +91,32 @@ impl TryRng for Rng<'_> {
     }
 
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Error> {
-        self.source.fill(out).inspect_err(|error| {
-            self.failure = Some(error.clone());
-        })
+        let outcome = match self.draws_left.checked_sub(1) {
+            Some(left) => {
+                self.draws_left = left;
+                self.source.fill(out)
+            }
+            None => Err(failed(
+                "draw a random number",
+                "the source of randomness is stuck: no number of it was in range",
+            )),
+        };
+        outcome.inspect_err(|error| self.failure = Some(error.clone()))
     }
 }
 
 impl TryCryptoRng for Rng<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_gives_other_bytes_each_time() {
+        let (mut a, mut b) = ([0; 32], [0; 32]);
+        OsRandom.fill(&mut a).unwrap();
+        OsRandom.fill(&mut b).unwrap();
+        assert_ne!(a, [0; 32]);
+        assert_ne!(a, b);
+    }
+}

@@ -86,6 +86,11 @@ fn verify(
     digest: &[u8],
     signature: &[u8],
 ) -> Result<(), p256::ecdsa::Error> {
+    // The forms of a point that certificates may carry (RFC 5480, section 2.2), and no other
+    // one that the decoder knows.
+    if !matches!(public_key.first(), Some(2..=4)) {
+        return Err(p256::ecdsa::Error::new());
+    }
     match curve {
         Curve::P256 => p256::ecdsa::VerifyingKey::from_sec1_bytes(public_key)?
             .verify_prehash(digest, &p256::ecdsa::Signature::from_der(signature)?),
