@@ -61,6 +61,10 @@ const RULES: &[Rule] = &[
             Always("rustls-native-certs"),
             Always("rustls-pki-types"),
             Always("rustls-webpki"),
+            // Names and dates as text, for errors.
+            Always("x509-cert"),
+            // Wipes the files that private keys were read from.
+            Always("zeroize"),
         ]),
     },
     // A backend sees neither the protocol nor another backend.
