@@ -11,6 +11,8 @@ pub mod config;
 mod conn;
 mod error;
 mod record;
+#[cfg(test)]
+mod tests;
 mod tls13;
 pub mod verify;
 mod wire;

@@ -1,0 +1,4 @@
+//! Two connections joined in memory, with everything that may take time ready or pending.
+
+mod pair;
+mod support;

@@ -1,0 +1,217 @@
+//! What the tests share: peers without X.509, and the wire between them.
+//!
+//! The core parses no certificate, so the tests do without: a "certificate" here is the
+//! bare public key (SubjectPublicKeyInfo), and verifiers take it for what it says.
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::task::{Context, Poll, Waker};
+
+use crypto_api::{CryptoProvider, Op, Payload, PendingOp, SigningKey};
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer,
+    UnixTime,
+};
+
+use crate::config::{CertifiedKey, ClientConfig, ClientSettings, ServerConfig, ServerSettings};
+use crate::verify::{CertificateChain, ClientVerifier, ServerVerifier, VerifiedPeer};
+use crate::{CertificateError, CertificateProblem, Connection, Error, Event};
+
+/// An Ed25519 key for tests: the example of RFC 8410, section 10.3.
+pub(crate) const ED25519_PKCS8: &[u8] = &[
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+    0xd4, 0xee, 0x72, 0xdb, 0xf9, 0x13, 0x58, 0x4a, 0xd5, 0xb6, 0xd8, 0xf1, 0xf7, 0x69, 0xf8, 0xad,
+    0x3a, 0xfe, 0x7c, 0x28, 0xcb, 0xf1, 0xd4, 0xfb, 0xe0, 0x97, 0xa8, 0x8f, 0x44, 0x75, 0x58, 0x42,
+];
+
+pub(crate) const NOW: UnixTime =
+    UnixTime::since_unix_epoch(core::time::Duration::from_secs(1_700_000_000));
+
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(backend_soft::provider())
+}
+
+/// A key with its bare public key for a certificate.
+pub(crate) fn certified(provider: &CryptoProvider) -> Arc<CertifiedKey> {
+    let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(ED25519_PKCS8));
+    certify(provider.load_key(&der).unwrap())
+}
+
+pub(crate) fn certify(key: Arc<dyn SigningKey>) -> Arc<CertifiedKey> {
+    let spki = key.public_key().unwrap().as_ref().to_vec();
+    let chain = Arc::from(vec![CertificateDer::from(spki)]);
+    Arc::new(CertifiedKey::new(chain, key).unwrap())
+}
+
+/// Trusts any bare public key, but one that is empty or says "refuse me".
+#[derive(Debug)]
+pub(crate) struct TrustsKeys;
+
+impl TrustsKeys {
+    fn verify(chain: &CertificateChain) -> Result<VerifiedPeer, Error> {
+        let spki = chain.first().unwrap().as_ref();
+        if spki.starts_with(b"refuse me") {
+            return Err(Error::Certificate(CertificateError {
+                problem: CertificateProblem::UnknownIssuer,
+                detail: "it asked to be refused".to_string(),
+            }));
+        }
+        Ok(VerifiedPeer {
+            public_key: SubjectPublicKeyInfoDer::from(spki.to_vec()),
+        })
+    }
+}
+
+impl ServerVerifier for TrustsKeys {
+    fn verify_server(
+        &self,
+        chain: &CertificateChain,
+        _: &ServerName<'static>,
+        _: UnixTime,
+    ) -> Op<VerifiedPeer, Error> {
+        Op::Ready(Self::verify(chain))
+    }
+}
+
+impl ClientVerifier for TrustsKeys {
+    fn verify_client(&self, chain: &CertificateChain, _: UnixTime) -> Op<VerifiedPeer, Error> {
+        Op::Ready(Self::verify(chain))
+    }
+}
+
+pub(crate) fn server_settings() -> ServerSettings {
+    let provider = provider();
+    let certified = certified(&provider);
+    ServerSettings::new(provider, Arc::new(certified))
+}
+
+pub(crate) fn client_settings() -> ClientSettings {
+    ClientSettings::new(provider(), Arc::new(TrustsKeys))
+}
+
+pub(crate) fn server(settings: ServerSettings) -> Connection {
+    Connection::server(Arc::new(ServerConfig::new(settings).unwrap()))
+}
+
+pub(crate) fn client(settings: ClientSettings) -> Connection {
+    let name = ServerName::try_from("server.example").unwrap();
+    Connection::client(Arc::new(ClientConfig::new(settings).unwrap()), name).unwrap()
+}
+
+/// Takes all that waits to be sent.
+pub(crate) fn take_output(from: &mut Connection) -> Vec<u8> {
+    let bytes = from.output().to_vec();
+    from.output_sent(bytes.len());
+    bytes
+}
+
+/// Polls until nothing is pending; returns how often.
+pub(crate) fn drive(connection: &mut Connection) -> Result<usize, Error> {
+    let mut cx = Context::from_waker(Waker::noop());
+    for polls in 0..1000 {
+        match connection.poll(&mut cx) {
+            Poll::Ready(outcome) => return outcome.map(|()| polls),
+            Poll::Pending => {}
+        }
+    }
+    panic!("an operation never becomes ready");
+}
+
+/// Feeds `bytes` to `to`, driving what is pending; returns the application data in them.
+pub(crate) fn feed(to: &mut Connection, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut input = bytes.to_vec();
+    let mut rest = &mut input[..];
+    let mut data = Vec::new();
+    loop {
+        let received = to.receive(rest, NOW)?;
+        let behind = match received.event {
+            Event::Data(range) => {
+                data.extend_from_slice(&rest[range]);
+                false
+            }
+            Event::Suspended => {
+                drive(to)?;
+                false
+            }
+            Event::NeedInput { .. } | Event::Closed => true,
+        };
+        rest = &mut rest[received.consumed..];
+        if behind {
+            assert!(rest.is_empty(), "part of a record is left");
+            return Ok(data);
+        }
+    }
+}
+
+/// Carries bytes to and fro until both are silent. Returns what was carried, in order.
+pub(crate) fn shake(
+    client: &mut Connection,
+    server: &mut Connection,
+) -> Result<Vec<Vec<u8>>, Error> {
+    let mut flights = Vec::new();
+    drive(client)?;
+    loop {
+        let to_server = take_output(client);
+        let to_client = take_output(server);
+        if to_server.is_empty() && to_client.is_empty() {
+            return Ok(flights);
+        }
+        feed(server, &to_server)?;
+        feed(client, &to_client)?;
+        flights.extend([to_server, to_client].into_iter().filter(|f| !f.is_empty()));
+    }
+}
+
+/// Seals `data` whole.
+pub(crate) fn seal(from: &mut Connection, data: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; from.output().len() + from.sealed_len(data.len()) + 1000];
+    let sealed = from.seal(Payload::from(data), &mut out).unwrap();
+    assert_eq!(sealed.consumed, data.len());
+    out.truncate(sealed.written);
+    out
+}
+
+/// Sends data both ways and checks that it comes out.
+pub(crate) fn exchange_data(client: &mut Connection, server: &mut Connection) {
+    for len in [1, 100, 16_384, 16_385, 100_000] {
+        let data: Vec<u8> = (0..len).map(|n: usize| (n % 251) as u8).collect();
+        let sealed = seal(client, &data);
+        assert!(feed(server, &sealed).unwrap() == data);
+        let sealed = seal(server, &data);
+        assert!(feed(client, &sealed).unwrap() == data);
+    }
+}
+
+/// An operation that is ready after a number of polls.
+pub(crate) struct After<T, E> {
+    polls: usize,
+    outcome: Option<Result<T, E>>,
+}
+
+impl<T: Send, E: Send> PendingOp<T, E> for After<T, E> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
+        if self.polls > 0 {
+            self.polls -= 1;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.outcome.take().expect("polled after it was ready"))
+    }
+}
+
+/// `op`, but pending for `polls` polls.
+pub(crate) fn delayed<T: Send + 'static, E: Send + 'static>(
+    op: Op<T, E>,
+    polls: usize,
+) -> Op<T, E> {
+    match op {
+        Op::Ready(outcome) => Op::Pending(Box::new(After {
+            polls,
+            outcome: Some(outcome),
+        })),
+        pending => pending,
+    }
+}
