@@ -8,9 +8,12 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::task::{Context, Poll, Waker};
 
-use crypto_api::{CryptoProvider, Op, Payload, PendingOp, SigningKey};
+use crypto_api::{
+    CryptoProvider, Implementation, Op, Payload, PendingOp, SecureRandom, SigningKey,
+};
 use rustls_pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer,
     UnixTime,
@@ -146,23 +149,45 @@ pub(crate) fn feed(to: &mut Connection, bytes: &[u8]) -> Result<Vec<u8>, Error> 
     }
 }
 
-/// Carries bytes to and fro until both are silent. Returns what was carried, in order.
-pub(crate) fn shake(
-    client: &mut Connection,
-    server: &mut Connection,
-) -> Result<Vec<Vec<u8>>, Error> {
-    let mut flights = Vec::new();
+/// What both sides sent.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Streams {
+    pub(crate) client: Vec<u8>,
+    pub(crate) server: Vec<u8>,
+}
+
+/// Carries bytes to and fro until both are silent.
+pub(crate) fn shake(client: &mut Connection, server: &mut Connection) -> Result<Streams, Error> {
+    let mut streams = Streams::default();
     drive(client)?;
     loop {
         let to_server = take_output(client);
         let to_client = take_output(server);
         if to_server.is_empty() && to_client.is_empty() {
-            return Ok(flights);
+            return Ok(streams);
         }
+        streams.client.extend_from_slice(&to_server);
+        streams.server.extend_from_slice(&to_client);
         feed(server, &to_server)?;
         feed(client, &to_client)?;
-        flights.extend([to_server, to_client].into_iter().filter(|f| !f.is_empty()));
     }
+}
+
+/// Carries bytes to and fro until one side fails; returns its error and what the other one
+/// made of the alert.
+pub(crate) fn shake_and_fail(
+    client: &mut Connection,
+    server: &mut Connection,
+) -> (Error, Option<Error>) {
+    let error = shake(client, server).expect_err("handshake succeeded");
+    let to_server = take_output(client);
+    let to_client = take_output(server);
+    let outcomes = [feed(server, &to_server), feed(client, &to_client)];
+    let alert = outcomes
+        .into_iter()
+        .filter_map(Result::err)
+        .find(|other| matches!(other, Error::AlertReceived(_)));
+    (error, alert)
 }
 
 /// Seals `data` whole.
@@ -185,6 +210,47 @@ pub(crate) fn exchange_data(client: &mut Connection, server: &mut Connection) {
     }
 }
 
+/// Randomness that repeats, so that a handshake does: a counter, hashed.
+#[derive(Debug)]
+pub(crate) struct Repeating {
+    seed: u8,
+    counter: AtomicU32,
+}
+
+impl Repeating {
+    pub(crate) fn new(seed: u8) -> Arc<Self> {
+        let counter = AtomicU32::new(0);
+        Arc::new(Self { seed, counter })
+    }
+}
+
+impl SecureRandom for Repeating {
+    fn fill(&self, out: &mut [u8]) -> Result<(), crypto_api::Error> {
+        let hashes = backend_soft::provider().hashes;
+        for chunk in out.chunks_mut(32) {
+            let count = self.counter.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+            let block = hashes[0].hash.hash(&[&[self.seed], &count])?;
+            chunk.copy_from_slice(&block[..chunk.len()]);
+        }
+        Ok(())
+    }
+
+    fn implementation(&self) -> Implementation {
+        Implementation {
+            backend: "test",
+            detail: "repeats itself",
+        }
+    }
+}
+
+/// A provider whose randomness repeats itself.
+pub(crate) fn repeating_provider(seed: u8) -> CryptoProvider {
+    CryptoProvider {
+        random: Repeating::new(seed),
+        ..backend_soft::provider()
+    }
+}
+
 /// An operation that is ready after a number of polls.
 pub(crate) struct After<T, E> {
     polls: usize,
@@ -202,16 +268,16 @@ impl<T: Send, E: Send> PendingOp<T, E> for After<T, E> {
     }
 }
 
-/// `op`, but pending for `polls` polls.
+/// `op`, but pending for `polls` polls; as it is for none.
 pub(crate) fn delayed<T: Send + 'static, E: Send + 'static>(
     op: Op<T, E>,
     polls: usize,
 ) -> Op<T, E> {
     match op {
-        Op::Ready(outcome) => Op::Pending(Box::new(After {
+        Op::Ready(outcome) if polls > 0 => Op::Pending(Box::new(After {
             polls,
             outcome: Some(outcome),
         })),
-        pending => pending,
+        as_is => as_is,
     }
 }

@@ -1,0 +1,347 @@
+//! Everything that may take time, taking time: the bytes must be the same.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Context, Poll, Waker};
+
+use crypto_api::{
+    ActiveKeyExchange, CryptoProvider, Implementation, KeyExchangeGroup, KeyExchangeResponse,
+    NamedGroup, Op, PendingOp, SecureRandom, SharedSecret, SignatureScheme, SigningKey,
+};
+use rustls_pki_types::{ServerName, SubjectPublicKeyInfoDer, UnixTime};
+
+use super::support::*;
+use crate::config::{
+    CertificateRequestInfo, CertificateSelector, CertifiedKey, ClientAuth,
+    ClientCertificateSelector, ClientHelloInfo, ClientSettings, ServerSettings,
+};
+use crate::verify::{CertificateChain, ClientVerifier, ServerVerifier, VerifiedPeer};
+use crate::{AlertDescription, Connection, Error, Event};
+
+/// Something whose operations are pending for a number of polls.
+#[derive(Debug)]
+struct Slow<T: ?Sized> {
+    polls: usize,
+    inner: T,
+}
+
+const IMPLEMENTATION: Implementation = Implementation {
+    backend: "test",
+    detail: "slow",
+};
+
+impl KeyExchangeGroup for Slow<Arc<dyn KeyExchangeGroup>> {
+    fn id(&self) -> NamedGroup {
+        self.inner.id()
+    }
+
+    fn start(&self, random: &dyn SecureRandom) -> Op<Box<dyn ActiveKeyExchange>> {
+        let polls = self.polls;
+        let started = self.inner.start(random).then(move |inner| {
+            inner.map(|inner| Box::new(Slow { polls, inner }) as Box<dyn ActiveKeyExchange>)
+        });
+        delayed(started, self.polls)
+    }
+
+    fn respond(&self, share: &[u8], random: &dyn SecureRandom) -> Op<KeyExchangeResponse> {
+        delayed(self.inner.respond(share, random), self.polls)
+    }
+
+    fn implementation(&self) -> Implementation {
+        IMPLEMENTATION
+    }
+}
+
+impl ActiveKeyExchange for Slow<Box<dyn ActiveKeyExchange>> {
+    fn group(&self) -> NamedGroup {
+        self.inner.group()
+    }
+
+    fn share(&self) -> &[u8] {
+        self.inner.share()
+    }
+
+    fn complete(self: Box<Self>, share: &[u8]) -> Op<SharedSecret> {
+        delayed(self.inner.complete(share), self.polls)
+    }
+}
+
+impl SigningKey for Slow<Arc<dyn SigningKey>> {
+    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
+        self.inner.public_key()
+    }
+
+    fn schemes(&self) -> &[SignatureScheme] {
+        self.inner.schemes()
+    }
+
+    fn sign(
+        &self,
+        scheme: SignatureScheme,
+        message: &[u8],
+        random: &dyn SecureRandom,
+    ) -> Op<Vec<u8>> {
+        delayed(self.inner.sign(scheme, message, random), self.polls)
+    }
+
+    fn implementation(&self) -> Implementation {
+        IMPLEMENTATION
+    }
+}
+
+impl ServerVerifier for Slow<TrustsKeys> {
+    fn verify_server(
+        &self,
+        chain: &CertificateChain,
+        name: &ServerName<'static>,
+        now: UnixTime,
+    ) -> Op<VerifiedPeer, Error> {
+        delayed(self.inner.verify_server(chain, name, now), self.polls)
+    }
+}
+
+impl ClientVerifier for Slow<TrustsKeys> {
+    fn verify_client(&self, chain: &CertificateChain, now: UnixTime) -> Op<VerifiedPeer, Error> {
+        delayed(self.inner.verify_client(chain, now), self.polls)
+    }
+}
+
+impl CertificateSelector for Slow<Arc<CertifiedKey>> {
+    fn select(&self, hello: &ClientHelloInfo<'_>) -> Op<Arc<CertifiedKey>, Error> {
+        delayed(CertificateSelector::select(&self.inner, hello), self.polls)
+    }
+}
+
+impl ClientCertificateSelector for Slow<Arc<CertifiedKey>> {
+    fn select(&self, request: &CertificateRequestInfo<'_>) -> Op<Option<Arc<CertifiedKey>>, Error> {
+        delayed(
+            ClientCertificateSelector::select(&self.inner, request),
+            self.polls,
+        )
+    }
+}
+
+fn slow_provider(seed: u8, polls: usize) -> Arc<CryptoProvider> {
+    let mut provider = repeating_provider(seed);
+    for group in &mut provider.groups {
+        *group = Arc::new(Slow {
+            polls,
+            inner: group.clone(),
+        });
+    }
+    Arc::new(provider)
+}
+
+fn slow_identity(polls: usize) -> Slow<Arc<CertifiedKey>> {
+    let inner = certified(&provider()).key().clone();
+    Slow {
+        polls,
+        inner: certify(Arc::new(Slow { polls, inner })),
+    }
+}
+
+fn slow_client(polls: usize) -> ClientSettings {
+    let inner = TrustsKeys;
+    let verifier = Arc::new(Slow { polls, inner });
+    let mut settings = ClientSettings::new(slow_provider(1, polls), verifier);
+    settings.certificates = Some(Arc::new(slow_identity(polls)));
+    settings
+}
+
+fn slow_server(polls: usize) -> ServerSettings {
+    let identity = Arc::new(slow_identity(polls));
+    let mut settings = ServerSettings::new(slow_provider(2, polls), identity);
+    let inner = TrustsKeys;
+    settings.client_auth = ClientAuth::Required(Arc::new(Slow { polls, inner }));
+    settings
+}
+
+/// All bytes of a handshake with client authentication and of a little data.
+fn run(polls: usize, key_shares: &[NamedGroup], record_payload: usize) -> Streams {
+    let mut settings = slow_client(polls);
+    settings.key_shares = key_shares.to_vec();
+    settings.limits.record_payload = record_payload;
+    let mut client = client(settings);
+    let mut settings = slow_server(polls);
+    settings.limits.record_payload = record_payload;
+    let mut server = server(settings);
+    assert_eq!(client.is_suspended(), polls > 0 && !key_shares.is_empty());
+    let mut streams = shake(&mut client, &mut server).unwrap();
+    assert!(server.peer_certificates().is_some());
+    streams.client.extend(seal(&mut client, b"to the server"));
+    streams.server.extend(seal(&mut server, b"to the client"));
+    streams
+}
+
+#[test]
+fn same_bytes_ready_or_pending() {
+    let shares: [&[NamedGroup]; 3] = [
+        &[NamedGroup::X25519],
+        &[NamedGroup::SECP256R1, NamedGroup::X25519],
+        // A retry.
+        &[],
+    ];
+    for key_shares in shares {
+        for record_payload in [64, 16_384] {
+            let ready = run(0, key_shares, record_payload);
+            assert!(
+                ready == run(0, key_shares, record_payload),
+                "does not repeat"
+            );
+            for polls in [1, 2, 7] {
+                let pending = run(polls, key_shares, record_payload);
+                assert!(
+                    pending == ready,
+                    "{polls} polls, {key_shares:?}, {record_payload}"
+                );
+            }
+        }
+    }
+}
+
+/// Feeds a ClientHello to a server that has to wait three times: for the certificate, the
+/// key exchange and the signature. Returns it as it waits for the last.
+fn waiting_for_signature() -> (Connection, Connection) {
+    let mut client = client(client_settings());
+    let mut server = server(slow_server(2));
+    let mut hello = take_output(&mut client);
+    let received = server.receive(&mut hello, NOW).unwrap();
+    assert_eq!(received.consumed, hello.len());
+    assert_eq!(received.event, Event::Suspended);
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..5 {
+        assert!(server.output().is_empty());
+        assert!(server.poll(&mut cx).is_pending());
+    }
+    (client, server)
+}
+
+#[test]
+fn sends_what_it_can_while_suspended() {
+    let (mut client, mut server) = waiting_for_signature();
+    // ServerHello and the dummy, but not the record that is not full yet.
+    let early = take_output(&mut server);
+    assert_eq!(early[0], 22);
+    assert!(early.ends_with(&[20, 3, 3, 0, 1, 1]));
+    feed(&mut client, &early).unwrap();
+    assert!(server.is_suspended() && server.is_handshaking());
+    drive(&mut server).unwrap();
+    assert_eq!(server.output()[0], 23);
+}
+
+#[test]
+fn takes_nothing_while_suspended() {
+    let (_, mut server) = waiting_for_signature();
+    let mut junk = *b"whatever, it is not looked at";
+    for _ in 0..3 {
+        let received = server.receive(&mut junk, NOW).unwrap();
+        assert_eq!((received.consumed, received.event), (0, Event::Suspended));
+    }
+    drive(&mut server).unwrap();
+    server.receive(&mut junk, NOW).unwrap_err();
+}
+
+#[test]
+fn poll_of_an_idle_connection_is_ready() {
+    let mut server = server(server_settings());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert_eq!(server.poll(&mut cx), Poll::Ready(Ok(())));
+}
+
+/// A key whose operation never ends, and that notes when it is dropped; or ends badly.
+#[derive(Debug)]
+struct Hopeless {
+    inner: Arc<dyn SigningKey>,
+    dropped: Arc<AtomicBool>,
+    fails: bool,
+}
+
+struct Forever(Arc<AtomicBool>);
+
+impl PendingOp<Vec<u8>> for Forever {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<Result<Vec<u8>, crypto_api::Error>> {
+        Poll::Pending
+    }
+}
+
+impl Drop for Forever {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl SigningKey for Hopeless {
+    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
+        self.inner.public_key()
+    }
+
+    fn schemes(&self) -> &[SignatureScheme] {
+        self.inner.schemes()
+    }
+
+    fn sign(&self, _: SignatureScheme, _: &[u8], _: &dyn SecureRandom) -> Op<Vec<u8>> {
+        if self.fails {
+            let error = crypto_api::Error::Unavailable {
+                backend: "test",
+                detail: "gone".into(),
+            };
+            return delayed(Op::err(error), 3);
+        }
+        Op::Pending(Box::new(Forever(self.dropped.clone())))
+    }
+
+    fn implementation(&self) -> Implementation {
+        IMPLEMENTATION
+    }
+}
+
+fn hopeless_server(fails: bool) -> (Connection, Arc<AtomicBool>) {
+    let dropped = Arc::new(AtomicBool::new(false));
+    let provider = provider();
+    let key = Hopeless {
+        inner: certified(&provider).key().clone(),
+        dropped: dropped.clone(),
+        fails,
+    };
+    let settings = ServerSettings::new(provider, Arc::new(certify(Arc::new(key))));
+    (server(settings), dropped)
+}
+
+#[test]
+fn dropping_the_connection_cancels() {
+    let (mut server, dropped) = hopeless_server(false);
+    let mut hello = take_output(&mut client(client_settings()));
+    let received = server.receive(&mut hello, NOW).unwrap();
+    assert_eq!(received.event, Event::Suspended);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(server.poll(&mut cx).is_pending());
+    assert!(!dropped.load(Ordering::Relaxed));
+    drop(server);
+    assert!(dropped.load(Ordering::Relaxed));
+}
+
+#[test]
+fn the_end_of_the_transport_cancels() {
+    let (mut server, dropped) = hopeless_server(false);
+    let mut hello = take_output(&mut client(client_settings()));
+    server.receive(&mut hello, NOW).unwrap();
+    assert_eq!(server.eof(), Err(Error::Truncated));
+    assert!(dropped.load(Ordering::Relaxed));
+}
+
+#[test]
+fn a_failed_operation_is_an_internal_error() {
+    let (mut server, _) = hopeless_server(true);
+    let mut client = client(client_settings());
+    let (error, alert) = shake_and_fail(&mut client, &mut server);
+    assert!(matches!(
+        error,
+        Error::Crypto(crypto_api::Error::Unavailable { .. })
+    ));
+    let expected = Error::AlertReceived(AlertDescription::INTERNAL_ERROR);
+    assert_eq!(alert, Some(expected));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert_eq!(server.poll(&mut cx), Poll::Ready(Err(error)));
+}
