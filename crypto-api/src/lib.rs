@@ -67,6 +67,8 @@ mod self_test;
 mod sign;
 mod spki;
 mod ticket;
+#[cfg(feature = "wycheproof")]
+pub mod wycheproof;
 
 pub use aead::{
     NONCE_LEN, OpenRecord, Payload, RecordAead, RecordOpener, RecordSealer, SealRecord, Suite,

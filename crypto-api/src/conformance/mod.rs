@@ -205,12 +205,14 @@ fn has_plaintext(buffer: &[u8], plaintext: &[u8]) -> bool {
 fn cut<'a>(bytes: &'a [u8], lengths: &[usize]) -> Vec<&'a [u8]> {
     let mut pieces = Vec::new();
     let mut rest = bytes;
-    for len in lengths.iter().cycle().take(bytes.len() + lengths.len()) {
+    for len in lengths.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
         let (piece, behind) = rest.split_at((*len).min(rest.len()));
         pieces.push(piece);
         rest = behind;
     }
-    assert!(rest.is_empty(), "the lengths of the pieces are all zero");
     pieces
 }
 

@@ -53,9 +53,9 @@ pub fn verification(entry: &Verification) {
         accepts(key, message, signature),
         "{name}: refuses a published signature"
     );
-    // All bits where that is fast, else one of each byte.
+    // All bits where there are few, else some of them.
     let bits = |bytes: &[u8]| {
-        let step = if bytes.len() > 150 { 9 } else { 1 };
+        let step = if bytes.len() > 80 { 5 } else { 1 };
         (0..bytes.len() * 8).step_by(step)
     };
     let flipped = |bytes: &[u8], bit: usize| -> Vec<u8> {

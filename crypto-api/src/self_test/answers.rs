@@ -284,21 +284,21 @@ static SIGNATURES: [SignatureAnswer; 15] = [
         ),
     },
     SignatureAnswer {
-        // RFC 6979, section A.2.7: "sample" with SHA-512.
+        // Wycheproof, ecdsa_secp521r1_sha512, test 3.
         key_algorithm: alg_id::ECDSA_P521,
         signature_algorithm: alg_id::ECDSA_SHA512,
         public_key: hex!(
-            "04007580990062de3eb55a1998e572f6c47ca0d8f653f1aef7adaf3d7ab9e41ccf83a07b59c3757d9c2788"
-            "3d3b6c800eaf37929ad366b511bb682b12ad8d112361d76901fcc0b151aad9f5448430f5d6dd6d7176f3da"
-            "ebe43296b6bd59db886dca57784667c36cc2408adacc7978d0a1defd2e4be2c3addb3b7a8f0e762d751321"
-            "bbce5c30"
+            "04012a908bfc5b70e17bdfae74294994808bf2a42dab59af8b0523a026d640a2a3d6d344520b62177e2cfa"
+            "339ca42fb0883ec425904fbda2833a3b5b0a9a00811365d8012333d532f8f8eb1a623c378a3694651192bb"
+            "da833e3b8d7b8f90b2bfc9b045f8a55e1b6a5fe1512c400c4bc9c86fd7c699d642f5cee9bb827c8b0abc0d"
+            "a01cef1e"
         ),
-        message: hex!("73616d706c65"),
+        message: hex!("313233343030"),
         signature: hex!(
-            "30818702415ec11260e70ab824d77f185fc3b103630d70786a15da61d5b19628e2172a92cd8615034b305d"
-            "b2b23451fb6c8e119389fcd476dcf3754ba8ca381325dedee1e5350242019aa1282e92c447964cc9d23912"
-            "7e004f00224749252bd92b64b157539e99152bca6849b943c05b5dd61753a126785aa1d10a39d606914d1c"
-            "253d51b613c21be78d"
+            "3081880242014141e4d94a58c1e747cbd9ee6670a41eac3c26fb4db3248e45d583179076e6b19a8e200365"
+            "7a108f91f9a103157edff9b37df2b436a77dc112927d907ac9ba258702420108afa91b34bd904c680471e9"
+            "43af336fb90c5fb2b91401a58c9b1f467bf81af8049965dd8b45f12e152f4f7fd3780e3492f31ed2680d47"
+            "77fbe655fe779ad897ab"
         ),
     },
     SignatureAnswer {
