@@ -55,6 +55,6 @@ pub fn load_certified_key(
     certified_key(chain, private).map_err(|reason| Error::Pair {
         certificates: certificates.as_ref().into(),
         key: key.as_ref().into(),
-        reason,
+        reason: Box::new(reason),
     })
 }

@@ -100,7 +100,7 @@ pub enum Error {
         /// The private key's file.
         key: Origin,
         /// What is wrong.
-        reason: ConfigError,
+        reason: Box<ConfigError>,
     },
     /// The operating system has no certificate that can be trusted; the text says what went
     /// wrong, if anything did.
@@ -164,7 +164,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Key { reason, .. } => Some(reason),
-            Self::Pair { reason, .. } => Some(reason),
+            Self::Pair { reason, .. } => Some(&**reason),
             _ => None,
         }
     }
@@ -174,7 +174,7 @@ impl std::error::Error for Error {
 impl From<Error> for ConfigError {
     fn from(error: Error) -> Self {
         match error {
-            Error::Pair { reason, .. } => reason,
+            Error::Pair { reason, .. } => *reason,
             other => Self::Other(other.to_string()),
         }
     }

@@ -48,7 +48,7 @@ fn a_missing_intermediate_is_named() {
     let leaf = lower.leaf(&end_entity(&["a.example"]));
     let validator = validator(&[&root]);
     refused(
-        verify_server(&validator, &[leaf.clone()], "a.example"),
+        verify_server(&validator, std::slice::from_ref(&leaf), "a.example"),
         P::UnknownIssuer,
         &[LEAF, "issued by CN=the lower", "intermediate"],
     );
@@ -64,7 +64,11 @@ fn an_unknown_root_is_named() {
     let (root, other) = (Authority::root("the root"), Authority::root("another"));
     let leaf = root.leaf(&end_entity(&["a.example"]));
     refused(
-        verify_server(&validator(&[&other]), &[leaf.clone()], "a.example"),
+        verify_server(
+            &validator(&[&other]),
+            std::slice::from_ref(&leaf),
+            "a.example",
+        ),
         P::UnknownIssuer,
         &[LEAF, "issued by CN=the root"],
     );
