@@ -3,26 +3,32 @@
 //! This is the only place where records, handshake and keys meet. A state of the handshake
 //! returns what is to be sent and where keys change; the connection applies it in order.
 
+mod inspect;
+mod send;
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 use core::ops::Range;
 use core::task::{Context, Poll};
 
-use crypto_api::{CipherSuite, NamedGroup, Payload, SignatureScheme};
+use crypto_api::Payload;
 use rustls_pki_types::{ServerName, UnixTime};
 
 use crate::config::{ClientConfig, Limits, ServerConfig};
 use crate::record::{
-    Deframed, Joiner, Message, Opened, ReadProtection, Sealed, WriteProtection, deframe,
-    seal_records, sealed_len,
+    Deframed, Joiner, Message, Opened, ReadProtection, WriteProtection, deframe, seal_records,
+    sealed_len,
 };
 use crate::tls13::flight::{Change, Output};
 use crate::tls13::{Established, Negotiated, Next, State, client, server};
-use crate::verify::CertificateChain;
 use crate::wire::{AlertDescription, ContentType, HandshakeType, messages};
 use crate::{Error, Misbehaviour};
+
+/// Level of an alert: every alert of TLS 1.3 but two is fatal.
+const FATAL: u8 = 2;
+/// Level of close_notify.
+const WARNING: u8 = 1;
 
 /// How many records in a row may carry nothing.
 const MAX_EMPTY_RECORDS: u32 = 32;
@@ -522,6 +528,21 @@ impl Connection {
         self.write_closed = true;
     }
 
+    /// Takes note that the transport has ended.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] unless the peer closed its direction before.
+    pub fn eof(&mut self) -> Result<(), Error> {
+        match &self.state {
+            State::Failed(error) => Err(error.clone()),
+            _ if self.read_closed => Ok(()),
+            _ => {
+                self.state = State::Failed(Error::Truncated);
+                Err(Error::Truncated)
+            }
+        }
+    }
+
     fn new_output(&mut self) -> Output {
         Output {
             #[cfg(test)]
@@ -538,246 +559,5 @@ impl Connection {
 
     fn negotiated(&self) -> Option<&Negotiated> {
         self.established.as_ref().map(|done| &done.negotiated)
-    }
-}
-
-/// Level of an alert: every alert of TLS 1.3 but two is fatal.
-const FATAL: u8 = 2;
-/// Level of close_notify.
-const WARNING: u8 = 1;
-
-/// Sending.
-impl Connection {
-    /// Records that wait to be sent: handshake messages, alerts, KeyUpdates. They go to the
-    /// peer before anything that [`seal`](Self::seal) writes later.
-    pub fn output(&self) -> &[u8] {
-        self.outgoing.get(self.sent..).unwrap_or_default()
-    }
-
-    /// Says that the first `len` bytes of [`output`](Self::output) were sent.
-    pub fn output_sent(&mut self, len: usize) {
-        self.sent = self.sent.saturating_add(len);
-        if self.sent >= self.outgoing.len() {
-            // An idle connection holds no buffer.
-            self.outgoing = Vec::new();
-            self.sent = 0;
-            self.key_update_queued = false;
-        }
-    }
-
-    /// Seals application data into `out`, as much as fits, in records. What waits in
-    /// [`output`](Self::output) goes in front, so that the order is kept; if it does not
-    /// fit, nothing is sealed behind it.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] before the handshake is done and after [`close`](Self::close),
-    /// [`Error::Crypto`] when the backend fails: then the connection is over.
-    pub fn seal(&mut self, data: Payload<'_>, out: &mut [u8]) -> Result<Sealed, Error> {
-        match &self.state {
-            State::Failed(error) => return Err(error.clone()),
-            State::Traffic if self.write_closed => {
-                return Err(Error::Usage("data after close"));
-            }
-            State::Traffic => {}
-            _ => return Err(Error::Usage("data before the handshake is done")),
-        }
-        let outcome = self.seal_data(data, out);
-        if let Err(error) = &outcome {
-            self.fail(error);
-        }
-        outcome
-    }
-
-    fn seal_data(&mut self, data: Payload<'_>, out: &mut [u8]) -> Result<Sealed, Error> {
-        let mut done = Sealed::default();
-        let mut rest = data;
-        loop {
-            done.written += self.drain_output(out.get_mut(done.written..).unwrap_or_default());
-            if rest.is_empty() || !self.output().is_empty() {
-                return Ok(done);
-            }
-            let left = self.write.records_left();
-            if left == 0 {
-                // The key has sealed all that it may (RFC 9846, section 5.5).
-                self.send_key_update(false)?;
-                continue;
-            }
-            let sealed = seal_records(
-                &mut self.write,
-                ContentType::APPLICATION_DATA,
-                rest,
-                self.limits.record_payload,
-                left,
-                out.get_mut(done.written..).unwrap_or_default(),
-            )?;
-            done.consumed += sealed.consumed;
-            done.written += sealed.written;
-            rest = rest.split_at(sealed.consumed).1;
-            if sealed.consumed == 0 {
-                return Ok(done);
-            }
-        }
-    }
-
-    /// Moves waiting records to the front of `out`; returns how many bytes.
-    fn drain_output(&mut self, out: &mut [u8]) -> usize {
-        let waiting = self.output();
-        let len = waiting.len().min(out.len());
-        for (to, from) in out.iter_mut().zip(waiting) {
-            *to = *from;
-        }
-        if len > 0 {
-            self.output_sent(len);
-        }
-        len
-    }
-
-    /// How many bytes of output sealing `len` bytes of data takes, without what waits in
-    /// [`output`](Self::output).
-    pub fn sealed_len(&self, len: usize) -> usize {
-        sealed_len(&self.write, len, self.limits.record_payload)
-    }
-
-    /// Closes the sending direction: queues a close_notify. The other direction stays open
-    /// until the peer closes it (RFC 9846, section 6.1). During the handshake this gives it
-    /// up.
-    pub fn close(&mut self) {
-        if self.write_closed {
-            return;
-        }
-        if !matches!(self.state, State::Traffic) {
-            let _ = self.queue(
-                ContentType::ALERT,
-                &[WARNING, AlertDescription::USER_CANCELED.0],
-            );
-            self.state = State::Failed(Error::Usage("connection was closed in the handshake"));
-        }
-        // If it cannot be sealed, the peer sees a truncated stream, as it should.
-        let _ = self.queue(
-            ContentType::ALERT,
-            &[WARNING, AlertDescription::CLOSE_NOTIFY.0],
-        );
-        self.write_closed = true;
-    }
-
-    /// Changes the keys of the sending direction, and has the peer change those of its own
-    /// if `request_peer` (RFC 9846, section 4.7.3). The connection does this by itself when
-    /// a key has sealed as many records as its algorithm allows.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] before the handshake is done and after [`close`](Self::close),
-    /// [`Error::Crypto`] when the backend fails.
-    pub fn update_keys(&mut self, request_peer: bool) -> Result<(), Error> {
-        if self.write_closed {
-            return Err(Error::Usage("key update after close"));
-        }
-        self.established_mut()?;
-        let outcome = self.send_key_update(request_peer);
-        if let Err(error) = &outcome {
-            self.fail(error);
-        }
-        outcome
-    }
-
-    fn send_key_update(&mut self, request_peer: bool) -> Result<(), Error> {
-        self.queue(ContentType::HANDSHAKE, &messages::key_update(request_peer))?;
-        self.key_update_queued = true;
-        let established = self.established_mut()?;
-        let secret = established.write.next()?;
-        let suite = established.negotiated.suite.clone();
-        established.write = secret.clone();
-        self.change(Change::Write(secret, suite))
-    }
-}
-
-/// Looking at it.
-impl Connection {
-    /// Takes note that the transport has ended.
-    ///
-    /// # Errors
-    /// [`Error::Truncated`] unless the peer closed its direction before.
-    pub fn eof(&mut self) -> Result<(), Error> {
-        match &self.state {
-            State::Failed(error) => Err(error.clone()),
-            _ if self.read_closed => Ok(()),
-            _ => {
-                self.state = State::Failed(Error::Truncated);
-                Err(Error::Truncated)
-            }
-        }
-    }
-
-    /// Whether an operation is pending.
-    pub fn is_suspended(&self) -> bool {
-        matches!(self.state, State::Suspended(_))
-    }
-
-    /// Whether the handshake is still to be done.
-    pub fn is_handshaking(&self) -> bool {
-        matches!(
-            self.state,
-            State::Server(_) | State::Client(_) | State::Suspended(_)
-        )
-    }
-
-    /// The cipher suite, once established.
-    pub fn suite(&self) -> Option<CipherSuite> {
-        self.negotiated().map(|negotiated| negotiated.suite.id)
-    }
-
-    /// The group of the key exchange, once established.
-    pub fn group(&self) -> Option<NamedGroup> {
-        self.negotiated().map(|negotiated| negotiated.group)
-    }
-
-    /// The scheme that the server signed with, once established.
-    pub fn signature_scheme(&self) -> Option<SignatureScheme> {
-        self.negotiated().and_then(|negotiated| negotiated.scheme)
-    }
-
-    /// The application protocol that was agreed on.
-    pub fn alpn(&self) -> Option<&[u8]> {
-        self.negotiated()?.alpn.as_deref()
-    }
-
-    /// On a server: the host name that the client asked for, in lower case.
-    pub fn server_name(&self) -> Option<&str> {
-        self.negotiated()?.server_name.as_deref()
-    }
-
-    /// The peer's verified certificates, the end entity's first.
-    pub fn peer_certificates(&self) -> Option<&CertificateChain> {
-        self.negotiated()?.peer_certificates.as_ref()
-    }
-
-    /// Derives keying material that both sides share (RFC 9846, section 7.5).
-    ///
-    /// # Errors
-    /// [`Error::Usage`] before the handshake is done, for a label of over 249 bytes, and for
-    /// more output than 255 times the suite's hash.
-    pub fn export(&self, label: &[u8], context: &[u8], out: &mut [u8]) -> Result<(), Error> {
-        self.established
-            .as_ref()
-            .ok_or(Error::Usage("keying material before the handshake is done"))?
-            .exporter
-            .export(label, context, out)
-    }
-}
-
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &self.state {
-            State::Server(state) => state.expected(),
-            State::Client(state) => state.expected(),
-            State::Suspended(_) => "an operation",
-            State::Traffic => "application data",
-            State::Failed(_) => "nothing: failed",
-        };
-        f.debug_struct("Connection")
-            .field("side", &self.side)
-            .field("waits_for", &state)
-            .field("read", &self.read)
-            .field("write", &self.write)
-            .finish_non_exhaustive()
     }
 }
