@@ -43,6 +43,14 @@
 //!     CryptoProvider { random: Arc::new(Counting), ..provider }
 //! }
 //! ```
+//!
+//! # Checking a backend
+//!
+//! [`CryptoProvider::self_test`] computes a published answer with every entry, in a few
+//! milliseconds, when a program starts. For tests there are two features, which need std:
+//! `conformance` has checks of all that the traits promise and that any backend runs on
+//! itself in one line, and compares two backends; `wycheproof` adds the vectors of Project
+//! Wycheproof.
 
 #![no_std]
 #![forbid(unsafe_code)]
