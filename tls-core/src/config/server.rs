@@ -68,6 +68,11 @@ impl ServerConfig {
             &settings.alpn,
             &settings.limits,
         )?;
+        if settings.client_auth.verifier().is_some() && settings.signature_schemes.is_empty() {
+            return Err(ConfigError::Limit(
+                "signature_schemes: a server that asks for certificates must accept at least one",
+            ));
+        }
         Ok(Self { settings })
     }
 

@@ -495,6 +495,8 @@ impl Connection {
         if content.is_empty() {
             return Ok(());
         }
+        self.write
+            .set_initial(self.side == Side::Client && !self.begun);
         let max = self.limits.record_payload;
         let start = self.outgoing.len();
         let len = sealed_len(&self.write, content.len(), max);

@@ -7,7 +7,7 @@ use crypto_api::{Payload, SealRecord, Trailer};
 use super::HEADER_LEN;
 use super::protect::{WriteKeys, WriteProtection, header};
 use crate::Error;
-use crate::wire::ContentType;
+use crate::wire::{ContentType, TLS12};
 
 /// How many records one call hands to a backend: enough to keep its vector units full
 /// across record borders, few enough for the stack.
@@ -68,7 +68,7 @@ pub(crate) fn seal_records(
                 let (head, _) = rest.split_at(first);
                 match keys {
                     Some(keys) => keys.seal(content_type, head, out)?,
-                    None => write_plain(content_type, head, out),
+                    None => write_plain(content_type, write.plain_version, head, out),
                 }
                 (1, first, first + overhead)
             }
@@ -82,9 +82,9 @@ pub(crate) fn seal_records(
 }
 
 /// Writes one unprotected record.
-fn write_plain(content_type: ContentType, payload: Payload<'_>, out: &mut [u8]) {
+fn write_plain(content_type: ContentType, version: u16, payload: Payload<'_>, out: &mut [u8]) {
     if let Some((head, body)) = out.split_first_chunk_mut::<HEADER_LEN>() {
-        *head = header(content_type, payload.len());
+        *head = header(content_type, version, payload.len());
         payload.copy_to(body);
     }
 }
@@ -99,6 +99,7 @@ impl WriteKeys {
     ) -> Result<(), Error> {
         let aad = header(
             ContentType::APPLICATION_DATA,
+            TLS12,
             payload.len() + 1 + self.tag_len,
         );
         let Some((head, body)) = out.split_first_chunk_mut::<HEADER_LEN>() else {
@@ -124,7 +125,7 @@ impl WriteKeys {
         max: usize,
         out: &mut [u8],
     ) -> Result<(), Error> {
-        let aad = header(ContentType::APPLICATION_DATA, max + 1 + self.tag_len);
+        let aad = header(ContentType::APPLICATION_DATA, TLS12, max + 1 + self.tag_len);
         let full = HEADER_LEN + max + 1 + self.tag_len;
         let count = out.len() / full;
         let mut places = out.chunks_exact_mut(full);

@@ -6,12 +6,14 @@ use core::fmt;
 use crypto_api::{RecordOpener, RecordSealer};
 
 use super::{HEADER_LEN, MAX_PLAINTEXT};
-use crate::wire::{ContentType, TLS12};
+use crate::wire::{ContentType, TLS10, TLS12};
 use crate::{Error, Misbehaviour};
 
 /// One direction's protection of what is sent. Before there are keys, records go out plain.
 pub(crate) struct WriteProtection {
     pub(super) keys: Option<WriteKeys>,
+    /// What unprotected records say in legacy_record_version.
+    pub(super) plain_version: u16,
 }
 
 pub(super) struct WriteKeys {
@@ -25,7 +27,16 @@ pub(super) struct WriteKeys {
 
 impl WriteProtection {
     pub(crate) fn plain() -> Self {
-        Self { keys: None }
+        Self {
+            keys: None,
+            plain_version: TLS12,
+        }
+    }
+
+    /// Marks unprotected records as an initial ClientHello's, or not: servers exist that
+    /// take no other version there (RFC 9846, section 5.1).
+    pub(crate) fn set_initial(&mut self, initial: bool) {
+        self.plain_version = if initial { TLS10 } else { TLS12 };
     }
 
     /// Goes over to new keys; sequence numbers start at zero again.
@@ -67,8 +78,8 @@ impl fmt::Debug for WriteProtection {
 }
 
 /// A record's header.
-pub(super) fn header(content_type: ContentType, len: usize) -> [u8; HEADER_LEN] {
-    let [major, minor] = TLS12.to_be_bytes();
+pub(super) fn header(content_type: ContentType, version: u16, len: usize) -> [u8; HEADER_LEN] {
+    let [major, minor] = version.to_be_bytes();
     // Callers keep within the limit of 2^14 and 256 bytes.
     let [.., a, b] = len.to_be_bytes();
     [content_type.0, major, minor, a, b]
@@ -79,6 +90,8 @@ pub(crate) struct ReadProtection {
     keys: Option<ReadKeys>,
     /// Bytes of early data that may still be skipped.
     early_data: usize,
+    /// Whether any record was opened, under whatever keys.
+    has_opened: bool,
 }
 
 struct ReadKeys {
@@ -100,6 +113,7 @@ impl ReadProtection {
         Self {
             keys: None,
             early_data: 0,
+            has_opened: false,
         }
     }
 
@@ -107,9 +121,10 @@ impl ReadProtection {
         self.keys.is_none()
     }
 
-    /// Whether a record was opened under the keys in force.
+    /// Whether any protected record was ever opened. From then on the peer has keys, and
+    /// nothing that is not protected is from it.
     pub(crate) fn has_opened(&self) -> bool {
-        self.keys.as_ref().is_some_and(|keys| keys.sequence > 0)
+        self.has_opened
     }
 
     /// Goes over to new keys; sequence numbers start at zero again.
@@ -156,6 +171,7 @@ impl ReadProtection {
             .checked_add(1)
             .ok_or(Misbehaviour::Flood("records under one key"))?;
         self.early_data = 0;
+        self.has_opened = true;
         // The content type is the last byte that is not zero (RFC 9846, section 5.4).
         let plaintext = body.get(..plaintext_len).unwrap_or_default();
         let end = plaintext.iter().rposition(|byte| *byte != 0);

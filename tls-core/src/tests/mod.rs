@@ -1,5 +1,6 @@
 //! Two connections joined in memory, with everything that may take time ready or pending.
 
 mod pair;
+mod rfc8448;
 mod support;
 mod suspend;

@@ -427,6 +427,29 @@ fn giving_up_the_handshake() {
     assert_eq!(error, Error::AlertReceived(AlertDescription::CLOSE_NOTIFY));
 }
 
+/// Once the peer has keys, an alert without protection is someone else's: a forged
+/// close_notify would cut the stream off unseen.
+#[test]
+fn plain_alerts_are_not_taken_from_a_peer_with_keys() {
+    let forged = [21, 3, 3, 0, 2, 1, AlertDescription::CLOSE_NOTIFY.0];
+    let attack = |to: &mut Connection| {
+        let error = feed(to, &forged).unwrap_err();
+        let unexpected = matches!(
+            error,
+            Error::Misbehaved(Misbehaviour::UnexpectedMessage { got: 21, .. })
+        );
+        assert!(unexpected, "{error}");
+    };
+    let (mut client, mut server) = established();
+    attack(&mut client);
+    attack(&mut server);
+    let (mut client, mut server) = established();
+    client.update_keys(true).unwrap();
+    shake(&mut client, &mut server).unwrap();
+    attack(&mut client);
+    attack(&mut server);
+}
+
 #[test]
 fn a_peer_that_is_not_tls() {
     let mut server = server(server_settings());

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+/// legacy_record_version of an initial ClientHello (RFC 9846, section 5.1).
+pub(crate) const TLS10: u16 = 0x0301;
 /// `legacy_version` of hellos and records (RFC 9846, sections 4.2.2 and 5.1).
 pub(crate) const TLS12: u16 = 0x0303;
 /// TLS 1.3 in supported_versions.
@@ -42,9 +44,15 @@ pub(crate) struct ExtensionType(pub(crate) u16);
 
 impl ExtensionType {
     pub(crate) const SERVER_NAME: Self = Self(0);
+    pub(crate) const MAX_FRAGMENT_LENGTH: Self = Self(1);
     pub(crate) const SUPPORTED_GROUPS: Self = Self(10);
     pub(crate) const SIGNATURE_ALGORITHMS: Self = Self(13);
+    pub(crate) const USE_SRTP: Self = Self(14);
+    pub(crate) const HEARTBEAT: Self = Self(15);
     pub(crate) const ALPN: Self = Self(16);
+    pub(crate) const CLIENT_CERTIFICATE_TYPE: Self = Self(19);
+    pub(crate) const SERVER_CERTIFICATE_TYPE: Self = Self(20);
+    pub(crate) const RECORD_SIZE_LIMIT: Self = Self(28);
     pub(crate) const PRE_SHARED_KEY: Self = Self(41);
     pub(crate) const EARLY_DATA: Self = Self(42);
     pub(crate) const SUPPORTED_VERSIONS: Self = Self(43);

@@ -18,12 +18,26 @@ pub(crate) struct EncryptedExtensions {
 }
 
 impl EncryptedExtensions {
+    /// What this message may carry if it was asked for (section 4.3, the table; RFC 8449).
+    const ALLOWED: &[ExtensionType] = &[
+        ExtensionType::SERVER_NAME,
+        ExtensionType::MAX_FRAGMENT_LENGTH,
+        ExtensionType::SUPPORTED_GROUPS,
+        ExtensionType::USE_SRTP,
+        ExtensionType::HEARTBEAT,
+        ExtensionType::ALPN,
+        ExtensionType::CLIENT_CERTIFICATE_TYPE,
+        ExtensionType::SERVER_CERTIFICATE_TYPE,
+        ExtensionType::RECORD_SIZE_LIMIT,
+        ExtensionType::EARLY_DATA,
+    ];
+
     pub(crate) fn parse(body: &[u8], asked: impl Fn(ExtensionType) -> bool) -> Result<Self, Error> {
         use ExtensionType as E;
         let mut reader = Reader::new(body, "EncryptedExtensions");
         let list = Extensions::read(&mut reader, "EncryptedExtensions")?;
         reader.end()?;
-        list.only(asked, &[E::SERVER_NAME, E::SUPPORTED_GROUPS, E::ALPN])?;
+        list.only(asked, Self::ALLOWED)?;
         // The server's answer to server_name is empty (RFC 6066, section 3).
         list.parse(E::SERVER_NAME, "server_name", |_| Ok(()))?;
         // For the client's next connection; checked for form only.

@@ -10,4 +10,4 @@ pub(crate) mod hello;
 pub(crate) mod messages;
 
 pub use enums::AlertDescription;
-pub(crate) use enums::{ContentType, ExtensionType, HandshakeType, TLS12, TLS13};
+pub(crate) use enums::{ContentType, ExtensionType, HandshakeType, TLS10, TLS12, TLS13};
