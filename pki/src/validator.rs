@@ -128,7 +128,7 @@ impl PathValidator {
         Ok(self)
     }
 
-    /// Tells clients nothing about the anchors when it asks for a certificate.
+    /// Tells clients nothing about the anchors when they are asked for a certificate.
     ///
     /// Their names help a client with several certificates to choose; they also tell
     /// everyone who connects whom this server trusts.
@@ -193,22 +193,18 @@ impl PathValidator {
             .iter()
             .flat_map(|revocation| &revocation.crls)
             .collect();
-        let options = self.revocation.as_ref().and_then(|revocation| {
-            let RevocationPolicy {
-                depth,
-                unknown_status,
-                expired_list,
-            } = revocation.policy;
-            // Never fails, and never is `None`: there is a list where there is a policy.
-            let options = RevocationOptionsBuilder::new(&lists).ok()?;
-            Some(
-                options
-                    .with_depth(depth)
-                    .with_status_policy(unknown_status)
-                    .with_expiration_policy(expired_list)
+        let options = match &self.revocation {
+            None => None,
+            Some(revocation) => Some(
+                RevocationOptionsBuilder::new(&lists)
+                    // Without a list nothing is known: never to be taken for "not revoked".
+                    .map_err(|_| webpki::Error::UnknownRevocationStatus)?
+                    .with_depth(revocation.policy.depth)
+                    .with_status_policy(revocation.policy.unknown_status)
+                    .with_expiration_policy(revocation.policy.expired_list)
                     .build(),
-            )
-        });
+            ),
+        };
         end_entity
             .verify_for_usage(
                 &self.algorithms,
