@@ -1,0 +1,248 @@
+//! The driver: moves bytes between connection and transport until a call is done.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use crypto_api::Payload;
+use tls_core::Error;
+
+use super::{Engine, Receiving, Step, Transport};
+use crate::error::io_error;
+
+/// What a turn has brought.
+enum Turn {
+    /// Something; take another turn.
+    Progress,
+    /// Application data.
+    Data,
+    /// The end.
+    Closed,
+}
+
+impl Engine {
+    /// Drives the handshake to its end, our last message written.
+    pub(crate) fn poll_handshake(
+        &mut self,
+        io: &mut impl Transport,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.connection.is_handshaking() {
+            match ready!(self.poll_turn(io, cx))? {
+                // The core lets neither happen before the handshake is done.
+                Turn::Data | Turn::Closed if self.connection.is_handshaking() => {
+                    let error = self.fail(Error::Truncated);
+                    return Poll::Ready(Err(io_error(error)));
+                }
+                // The end of the handshake and the first data may come together.
+                Turn::Progress | Turn::Data | Turn::Closed => {}
+            }
+        }
+        if let Receiving::Failed(error) = &self.receiving {
+            let error = error.clone();
+            return self.poll_failed(io, cx, error).map(Err);
+        }
+        self.poll_flush(io, cx)
+    }
+
+    /// Waits until there is [`data`](Engine::data). None after it is ready: the end.
+    pub(crate) fn poll_fill(
+        &mut self,
+        io: &mut impl Transport,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.connection.is_handshaking() {
+            ready!(self.poll_handshake(io, cx))?;
+        }
+        loop {
+            match ready!(self.poll_turn(io, cx))? {
+                Turn::Progress => {}
+                Turn::Data if self.data.is_empty() => {}
+                Turn::Data | Turn::Closed => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// Seals some of `payload` and writes it. What the transport does not take at once
+    /// stays here and goes out with the next call.
+    pub(crate) fn poll_write(
+        &mut self,
+        io: &mut impl Transport,
+        cx: &mut Context<'_>,
+        payload: Payload<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if self.connection.is_handshaking() {
+            ready!(self.poll_handshake(io, cx))?;
+        }
+        if let Receiving::Failed(error) = &self.receiving {
+            let error = error.clone();
+            return self.poll_failed(io, cx, error).map(Err);
+        }
+        if self.closed {
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "write after close_notify was sent",
+            )));
+        }
+        ready!(self.poll_push(io, cx))?;
+        if payload.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let consumed = match self.seal(payload) {
+            Ok(consumed) => consumed,
+            Err(error) => {
+                self.output.release();
+                let error = self.fail(error);
+                return self.poll_failed(io, cx, error).map(Err);
+            }
+        };
+        match self.poll_push(io, cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(consumed)),
+        }
+    }
+
+    /// Writes everything that waits.
+    pub(crate) fn poll_flush(
+        &mut self,
+        io: &mut impl Transport,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_push(io, cx))?;
+        io.poll_flush(cx)
+    }
+
+    /// Sends close_notify. Receiving goes on.
+    pub(crate) fn poll_close(
+        &mut self,
+        io: &mut impl Transport,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.closed {
+            self.closed = true;
+            // A dead connection has said what it had to say: its alert.
+            if !matches!(self.receiving, Receiving::Failed(_)) {
+                self.connection.close();
+            }
+        }
+        self.poll_flush(io, cx)
+    }
+
+    fn poll_push(&mut self, io: &mut impl Transport, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let output = self.next_output();
+            if output.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(io.poll_write(cx, output))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => self.output_written(n),
+            }
+        }
+    }
+
+    /// The connection's error, once its alert is with the transport. A transport that fails
+    /// too has nothing to add.
+    fn poll_failed(
+        &mut self,
+        io: &mut impl Transport,
+        cx: &mut Context<'_>,
+        error: Error,
+    ) -> Poll<io::Error> {
+        if let Ok(()) = ready!(self.poll_push(io, cx)) {
+            let _ = ready!(io.poll_flush(cx));
+        }
+        self.input.release();
+        Poll::Ready(io_error(error))
+    }
+
+    /// Lets the connection go on once, and does what it needs for that.
+    fn poll_turn(
+        &mut self,
+        io: &mut impl Transport,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Turn>> {
+        self.awaits_operation = false;
+        let was_handshaking = self.connection.is_handshaking();
+        let step = match self.step() {
+            Ok(step) => step,
+            Err(error) => return self.poll_failed(io, cx, error).map(Err),
+        };
+        match step {
+            Step::Data => Poll::Ready(Ok(Turn::Data)),
+            Step::Closed => {
+                self.release_input();
+                Poll::Ready(Ok(Turn::Closed))
+            }
+            Step::Operation => {
+                // What can go out already does, while the operation is under way.
+                if let Poll::Ready(Err(error)) = self.poll_push_aside(io, cx) {
+                    return Poll::Ready(Err(error));
+                }
+                let outcome = self.connection.poll(cx);
+                self.awaits_operation = outcome.is_pending();
+                match ready!(outcome) {
+                    Ok(()) => Poll::Ready(Ok(Turn::Progress)),
+                    Err(error) => {
+                        let error = self.fail(error);
+                        self.poll_failed(io, cx, error).map(Err)
+                    }
+                }
+            }
+            // Done, and nobody has asked for data yet.
+            Step::Input if was_handshaking && !self.connection.is_handshaking() => {
+                Poll::Ready(Ok(Turn::Progress))
+            }
+            Step::Input => {
+                // A peer that refused us closes its side: our write fails, and yet its alert
+                // is there to be read and says why. So reading comes before complaining.
+                let unwritten = match self.poll_push_aside(io, cx) {
+                    Poll::Ready(Err(error)) => Some(error),
+                    _ => None,
+                };
+                let read = self.poll_receive(io, cx);
+                match (read, unwritten) {
+                    (Poll::Ready(Ok(n)), _) if n > 0 => Poll::Ready(Ok(Turn::Progress)),
+                    (_, Some(error)) => Poll::Ready(Err(error)),
+                    (Poll::Ready(Ok(_)), None) => match self.connection.eof() {
+                        Ok(()) => {
+                            self.receiving = Receiving::Closed;
+                            Poll::Ready(Ok(Turn::Closed))
+                        }
+                        Err(error) => {
+                            let error = self.fail(error);
+                            self.poll_failed(io, cx, error).map(Err)
+                        }
+                    },
+                    (Poll::Ready(Err(error)), None) => Poll::Ready(Err(error)),
+                    (Poll::Pending, None) => Poll::Pending,
+                }
+            }
+        }
+    }
+
+    /// Writes on behalf of a reader: not if a writer waits, who does it and must be the one
+    /// that the transport wakes.
+    fn poll_push_aside(
+        &mut self,
+        io: &mut impl Transport,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.writer.is_some() {
+            return Poll::Pending;
+        }
+        self.poll_flush(io, cx)
+    }
+
+    fn poll_receive(
+        &mut self,
+        io: &mut impl Transport,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let read = io.poll_read(cx, self.input_room());
+        if let Poll::Ready(Ok(n)) = read {
+            self.input.fill(n);
+        }
+        self.release_input();
+        read
+    }
+}

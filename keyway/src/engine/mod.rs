@@ -1,0 +1,224 @@
+//! A connection with its buffers, and how it is driven over a transport.
+//!
+//! There is one driver, written in the style of `poll`; the blocking and the asynchronous
+//! stream are thin fronts of it. What the transport cannot take or give now stays in the
+//! buffers, so that a call which did not finish can be made again without a byte lost.
+
+mod buffer;
+mod drive;
+
+use std::fmt;
+use std::ops::Range;
+use std::task::Waker;
+
+use crypto_api::Payload;
+use rustls_pki_types::UnixTime;
+use tls_core::{Connection, Error, Event};
+
+use buffer::Buffer;
+
+/// How a transport is asked; `Pending` stands for `WouldBlock`.
+pub(crate) trait Transport {
+    /// Reads into `into`; 0 is the end.
+    fn poll_read(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+        into: &mut [u8],
+    ) -> std::task::Poll<std::io::Result<usize>>;
+
+    /// Writes some of `from`.
+    fn poll_write(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+        from: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>>;
+
+    /// Sees to it that what was written goes out.
+    fn poll_flush(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>>;
+}
+
+/// A connection with its buffers.
+pub(crate) struct Engine {
+    connection: Connection,
+    /// Bytes from the peer.
+    input: Buffer,
+    /// Where in `input` application data lies that nobody has taken yet: before its filled
+    /// part, so nothing may be moved while there is any.
+    data: Range<usize>,
+    /// How many bytes the connection wants at least before it goes on.
+    wanted: usize,
+    /// Sealed bytes on their way to the peer, older than the connection's own output.
+    output: Buffer,
+    /// How receiving stands.
+    receiving: Receiving,
+    /// Whether close_notify was queued.
+    closed: bool,
+    /// Whether the last turn ended because an operation is pending.
+    awaits_operation: bool,
+    /// A task that waits for room to write. Until it was woken it drives the output, and
+    /// whoever reads must leave the transport's writing side alone: it knows one task only.
+    pub(crate) writer: Option<Waker>,
+}
+
+enum Receiving {
+    Open,
+    /// close_notify came.
+    Closed,
+    Failed(Error),
+}
+
+/// What the connection needs next.
+enum Step {
+    /// Bytes from the peer.
+    Input,
+    /// That a pending operation finishes.
+    Operation,
+    /// That its data is taken.
+    Data,
+    /// Nothing: no data will come any more.
+    Closed,
+}
+
+impl Engine {
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            input: Buffer::default(),
+            data: 0..0,
+            wanted: 1,
+            output: Buffer::default(),
+            receiving: Receiving::Open,
+            closed: false,
+            awaits_operation: false,
+            writer: None,
+        }
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(crate) fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Whether the last call could not go on because an operation is pending, and not
+    /// because of the transport.
+    pub(crate) fn awaits_operation(&self) -> bool {
+        self.awaits_operation
+    }
+
+    /// Application data that has come and that nobody has taken yet.
+    pub(crate) fn data(&self) -> &[u8] {
+        self.input.at(self.data.clone())
+    }
+
+    /// Takes `n` bytes of [`data`](Self::data).
+    pub(crate) fn consume(&mut self, n: usize) {
+        self.data.start = self.data.end.min(self.data.start.saturating_add(n));
+        self.release_input();
+    }
+
+    /// Lets the connection go on with what it has.
+    fn step(&mut self) -> Result<Step, Error> {
+        if !self.data.is_empty() {
+            return Ok(Step::Data);
+        }
+        match &self.receiving {
+            Receiving::Open => {}
+            Receiving::Closed => return Ok(Step::Closed),
+            Receiving::Failed(error) => return Err(error.clone()),
+        }
+        let at = self.input.start();
+        let received = self
+            .connection
+            .receive(self.input.filled_mut(), UnixTime::now())
+            .map_err(|error| self.fail(error))?;
+        self.input.use_up(received.consumed);
+        Ok(match received.event {
+            Event::NeedInput { at_least } => {
+                self.wanted = at_least.max(1);
+                Step::Input
+            }
+            Event::Data(range) => {
+                self.data = at + range.start..at + range.end;
+                Step::Data
+            }
+            Event::Suspended => Step::Operation,
+            Event::Closed => {
+                self.receiving = Receiving::Closed;
+                Step::Closed
+            }
+        })
+    }
+
+    /// Notes that the connection is dead, and wakes who waits to write so that they know.
+    fn fail(&mut self, error: Error) -> Error {
+        self.receiving = Receiving::Failed(error.clone());
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
+        error
+    }
+
+    /// Room for bytes from the peer.
+    fn input_room(&mut self) -> &mut [u8] {
+        let size = if self.connection.is_handshaking() {
+            buffer::SMALL
+        } else {
+            buffer::FULL
+        };
+        self.input.room(self.wanted, size)
+    }
+
+    /// Lets the input's memory go if it holds nothing.
+    fn release_input(&mut self) {
+        if self.data.is_empty() && self.input.is_empty() {
+            self.input.release();
+            self.data = 0..0;
+        }
+    }
+
+    /// Seals as much of `payload` as one buffer takes; call only when all output was written.
+    fn seal(&mut self, payload: Payload<'_>) -> Result<usize, Error> {
+        let room = self.output.room(1, buffer::FULL);
+        let sealed = self.connection.seal(payload, room)?;
+        self.output.fill(sealed.written);
+        Ok(sealed.consumed)
+    }
+
+    /// The oldest bytes that the transport is to get.
+    fn next_output(&self) -> &[u8] {
+        if self.output.is_empty() {
+            self.connection.output()
+        } else {
+            self.output.filled()
+        }
+    }
+
+    /// The transport took `n` bytes of [`next_output`](Self::next_output).
+    fn output_written(&mut self, n: usize) {
+        if self.output.is_empty() {
+            self.connection.output_sent(n);
+        } else {
+            self.output.use_up(n);
+        }
+        if self.output.is_empty() {
+            self.output.release();
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither keys nor data.
+        f.debug_struct("Engine")
+            .field("handshaking", &self.connection.is_handshaking())
+            .field("suite", &self.connection.suite())
+            .field("data", &self.data.len())
+            .finish_non_exhaustive()
+    }
+}

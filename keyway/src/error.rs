@@ -1,0 +1,166 @@
+//! What can go wrong when a configuration is built, and how TLS errors become I/O errors.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use tls_core::{ConfigError, Error};
+
+/// Why a provider or a configuration could not be made. Displays as one line that names the
+/// option and, where one is concerned, the file.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// No backend is linked.
+    NoBackend,
+    /// A backend that is not linked, or that does not exist.
+    UnknownBackend {
+        /// What was asked for.
+        asked: String,
+        /// The backends that are linked.
+        linked: Vec<&'static str>,
+    },
+    /// An operation that cannot be chosen for.
+    UnknownOperation {
+        /// What was asked for.
+        asked: String,
+    },
+    /// The text that describes a mix of backends says two things at once, or nothing.
+    BadMix {
+        /// The text.
+        spec: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// An algorithm whose name says nothing to us.
+    UnknownAlgorithm {
+        /// The option.
+        option: &'static str,
+        /// What was asked for.
+        asked: String,
+        /// The names that the provider supplies.
+        supplied: Vec<String>,
+    },
+    /// A list that must have something in it has nothing.
+    Empty {
+        /// The option.
+        option: &'static str,
+    },
+    /// An option that cannot be done without.
+    Missing {
+        /// The option.
+        option: &'static str,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
+    /// Two options of which only one can be.
+    Conflict {
+        /// The two.
+        options: [&'static str; 2],
+    },
+    /// A name that is not a host name.
+    BadName {
+        /// The option.
+        option: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// The key log cannot be opened.
+    KeyLog {
+        /// Its file.
+        path: PathBuf,
+        /// The operating system's reason.
+        reason: io::Error,
+    },
+    /// Certificates, keys, trust anchors or revocation lists that cannot be used.
+    Pki {
+        /// The option; with the host name, if it is for one.
+        option: String,
+        /// What is wrong, naming the file.
+        reason: pki::Error,
+    },
+    /// What the protocol core says to the whole.
+    Config(ConfigError),
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoBackend => f.write_str(
+                "provider: no backend is linked; enable a cargo feature of keyway: soft, openssl",
+            ),
+            Self::UnknownBackend { asked, linked } if linked.is_empty() => write!(
+                f,
+                "provider: backend {asked:?} is not linked, nor is any other; \
+                 enable a cargo feature of keyway: soft, openssl"
+            ),
+            Self::UnknownBackend { asked, linked } => write!(
+                f,
+                "provider: backend {asked:?} is not linked; linked are: {}",
+                linked.join(", ")
+            ),
+            Self::UnknownOperation { asked } => write!(
+                f,
+                "provider: unknown operation {asked:?}; there are: {}, rest",
+                crate::provider::Operation::names().join(", ")
+            ),
+            Self::BadMix { spec, reason } => write!(f, "provider: in {spec:?}: {reason}"),
+            Self::UnknownAlgorithm {
+                option,
+                asked,
+                supplied,
+            } => write!(
+                f,
+                "{option}: unknown name {asked:?}; the provider supplies: {}",
+                supplied.join(", ")
+            ),
+            Self::Empty { option } => write!(f, "{option}: the list is empty"),
+            Self::Missing { option, reason } => write!(f, "{option}: missing; {reason}"),
+            Self::Conflict {
+                options: [one, other],
+            } => write!(f, "{one} and {other}: only one of the two can be given"),
+            Self::BadName { option, name } => write!(f, "{option}: {name:?} is not a host name"),
+            Self::KeyLog { path, reason } => {
+                write!(f, "key_log: {}: cannot be opened: {reason}", path.display())
+            }
+            Self::Pki { option, reason } => write!(f, "{option}: {reason}"),
+            Self::Config(error) => write!(f, "configuration: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SetupError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::KeyLog { reason, .. } => Some(reason),
+            Self::Pki { reason, .. } => Some(reason),
+            Self::Config(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<ConfigError> for SetupError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+/// The I/O error that carries `error`.
+pub(crate) fn io_error(error: Error) -> io::Error {
+    let kind = match &error {
+        Error::Truncated => io::ErrorKind::UnexpectedEof,
+        Error::AlertReceived(_) => io::ErrorKind::ConnectionAborted,
+        Error::Usage(_) | Error::Config(_) => io::ErrorKind::InvalidInput,
+        // A backend that fails is nobody's bad data.
+        Error::Crypto(
+            crypto_api::Error::Backend { .. }
+            | crypto_api::Error::Unavailable { .. }
+            | crypto_api::Error::WrongLength { .. }
+            | crypto_api::Error::Unsupported(_)
+            | crypto_api::Error::BadKey(_),
+        ) => io::ErrorKind::Other,
+        _ => io::ErrorKind::InvalidData,
+    };
+    io::Error::new(kind, error)
+}

@@ -1,0 +1,24 @@
+//! Handshakes with programs that nobody here wrote, in both roles, over loopback.
+//!
+//! The programs are Debian's `openssl`, `gnutls-bin` and `curl`; `cargo xtask setup` installs
+//! them. A missing program fails the tests: an interoperation that was not tried is not
+//! known to work.
+
+#![cfg(feature = "soft")]
+
+mod as_client;
+mod as_server;
+mod identity;
+mod programs;
+
+use std::sync::Arc;
+
+use keyway::{CryptoProvider, provider};
+
+/// Every linked backend, by name.
+fn backends() -> Vec<(&'static str, Arc<CryptoProvider>)> {
+    provider::linked()
+        .into_iter()
+        .map(|name| (name, Arc::new(provider::by_name(name).unwrap())))
+        .collect()
+}
