@@ -6,12 +6,10 @@
 //!
 //! A few messages are composed differently here, with other extensions or in another order:
 //! ClientHello, HelloRetryRequest (with a cookie), EncryptedExtensions and
-//! CertificateRequest. For these the recorded ones are sent. Two things differ in the end:
-//! - The first record of a client has the version 0x0301 there and 0x0303 here; RFC 9846,
-//!   section 5.1, allows both.
-//! - The server of section 3 sends a session ticket under its application keys and ours
-//!   does not. [`the_ticket_as_a_record`] seals it, and where our server plays, another
-//!   record takes the ticket's sequence number.
+//! CertificateRequest. For these the recorded ones are sent. One thing differs in the end: the
+//! server of section 3 sends a session ticket under its application keys and ours does not.
+//! [`the_ticket_as_a_record`] seals it, and where our server plays, another record takes the
+//! ticket's sequence number.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -19,12 +17,13 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::task::{Context, Poll};
 use std::sync::Mutex;
 
 use crypto_api::{
     ActiveKeyExchange, CipherSuite, CryptoProvider, Digest, HashAlgorithm, HashFunctions,
     Implementation, KeyExchangeGroup, KeyExchangeResponse, NONCE_LEN, NamedGroup, Op, Payload,
-    RecordAead, RecordOpener, RecordSealer, SecureRandom, SharedSecret, SignatureScheme,
+    PendingOp, RecordAead, RecordOpener, RecordSealer, SecureRandom, SharedSecret, SignatureScheme,
     SigningKey, Suite,
 };
 use rustls_pki_types::{
@@ -32,7 +31,7 @@ use rustls_pki_types::{
     SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer, UnixTime, alg_id,
 };
 
-use super::support::{client, delayed, drive, feed, seal, server, take_output};
+use super::support::{client, drive, feed, seal, server, take_output};
 use crate::Error;
 use crate::config::{CertifiedKey, ClientAuth, ClientSettings, KeyLog, ServerSettings};
 use crate::record::{WriteProtection, seal_records, sealed_len};
@@ -107,7 +106,7 @@ fn play_client(trace: &Trace) -> Secrets {
         )));
     }
     let mut client = client(settings);
-    client.substitutes = trace.some(&["client_hello", "second_client_hello"]);
+    client.substitutes = trace.some(&["client_hello"]);
     drive(&mut client).unwrap();
 
     let hello = take_output(&mut client);
@@ -115,6 +114,7 @@ fn play_client(trace: &Trace) -> Secrets {
     assert_bytes("ClientHello", &hello, recorded);
 
     if trace.has("hello_retry_request") {
+        client.substitutes = trace.some(&["second_client_hello"]);
         feed(&mut client, trace.get("hello_retry_request_record")).unwrap();
         let hello = take_output(&mut client);
         let recorded = trace.get("second_client_hello_record");
@@ -522,7 +522,7 @@ impl SecureRandom for Script {
     }
 }
 
-/// A group whose key pairs take one poll.
+/// A group whose key pairs are ready at the first poll, and not before.
 #[derive(Debug)]
 struct Later(Arc<dyn KeyExchangeGroup>);
 
@@ -531,8 +531,11 @@ impl KeyExchangeGroup for Later {
         self.0.id()
     }
 
-    fn start(&self, random: &dyn SecureRandom) -> Op<Box<dyn ActiveKeyExchange>> {
-        delayed(self.0.start(random), 1)
+    fn start(&self, random: &dyn SecureRandom) -> Op<Exchange> {
+        match self.0.start(random) {
+            Op::Ready(started) => Op::Pending(Box::new(Held(Some(started)))),
+            pending => pending,
+        }
     }
 
     fn respond(&self, share: &[u8], random: &dyn SecureRandom) -> Op<KeyExchangeResponse> {
@@ -541,6 +544,16 @@ impl KeyExchangeGroup for Later {
 
     fn implementation(&self) -> Implementation {
         TEST
+    }
+}
+
+type Exchange = Box<dyn ActiveKeyExchange>;
+
+struct Held(Option<Result<Exchange, crypto_api::Error>>);
+
+impl PendingOp<Exchange, crypto_api::Error> for Held {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<Result<Exchange, crypto_api::Error>> {
+        Poll::Ready(self.0.take().expect("polled after it was ready"))
     }
 }
 
