@@ -1,0 +1,49 @@
+//! The runtime that `serve` and `load` share, and their options' values.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::runtime::{Builder, Runtime};
+
+/// A runtime with this many threads, or one per CPU.
+///
+/// # Errors
+/// If the system gives no threads.
+pub(crate) fn with_threads(threads: Option<u16>) -> Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads.into());
+    }
+    builder
+        .enable_all()
+        .build()
+        .context("cannot start the threads")
+}
+
+/// Every connection is a file descriptor, and the usual soft limit is 1,024: raises it to
+/// the hard limit. Where that fails, opening a connection too many says so.
+pub(crate) fn allow_many_connections() {
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+}
+
+/// A time on the command line: seconds, with a fraction if need be.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| "not a number of seconds above 0".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_positive_numbers() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        for wrong in ["", "0", "-1", "NaN", "inf", "1e300", "5s"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}
