@@ -133,12 +133,12 @@ async fn serve(args: &ServeArgs, prepared: Prepared) -> Result<()> {
     };
 
     drop(listener);
-    stop.cancel();
     connections.close();
     say(&format!(
         "stopping: {reason}; {} connections to end",
         connections.len()
     ));
+    stop.cancel();
     tokio::select! {
         () = connections.wait() => {}
         () = tokio::time::sleep(STOPPING) => {}
