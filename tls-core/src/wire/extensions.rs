@@ -79,6 +79,15 @@ impl<'a> Extensions<'a> {
         }
         Ok(())
     }
+
+    /// Refuses extensions that are known and belong to other messages, where unknown ones
+    /// are to be ignored (RFC 9846, section 4.3).
+    pub(crate) fn none_of(&self, elsewhere: &[ExtensionType]) -> Result<(), Error> {
+        if self.iter().any(|(kind, _)| elsewhere.contains(&kind)) {
+            return Err(Misbehaviour::IllegalParameter("extension of another message").into());
+        }
+        Ok(())
+    }
 }
 
 /// Appends one extension.

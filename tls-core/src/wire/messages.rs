@@ -73,6 +73,18 @@ impl EncryptedExtensions {
     }
 }
 
+/// Extensions that only hellos and EncryptedExtensions carry (section 4.3, the table).
+const OF_HELLOS: &[ExtensionType] = &[
+    ExtensionType::SERVER_NAME,
+    ExtensionType::SUPPORTED_GROUPS,
+    ExtensionType::ALPN,
+    ExtensionType::PRE_SHARED_KEY,
+    ExtensionType::SUPPORTED_VERSIONS,
+    ExtensionType::COOKIE,
+    ExtensionType::PSK_KEY_EXCHANGE_MODES,
+    ExtensionType::KEY_SHARE,
+];
+
 /// CertificateRequest (section 4.4.2).
 #[derive(Debug)]
 pub(crate) struct CertificateRequest {
@@ -92,6 +104,8 @@ impl CertificateRequest {
         let list = Extensions::read(&mut reader, "CertificateRequest")?;
         reader.end()?;
         // Here unknown extensions are the server's requests, to be ignored.
+        list.none_of(OF_HELLOS)?;
+        list.none_of(&[E::EARLY_DATA])?;
         let schemes = list
             .parse(
                 E::SIGNATURE_ALGORITHMS,
@@ -256,6 +270,7 @@ pub(crate) fn check_new_session_ticket(body: &[u8]) -> Result<(), Error> {
         return Err(Error::Decode("NewSessionTicket"));
     }
     // Unknown extensions are to be ignored here (section 4.7.1).
-    Extensions::read(&mut reader, "extensions of NewSessionTicket")?;
-    reader.end()
+    let list = Extensions::read(&mut reader, "extensions of NewSessionTicket")?;
+    reader.end()?;
+    list.none_of(OF_HELLOS)
 }
