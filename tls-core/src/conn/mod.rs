@@ -548,7 +548,7 @@ impl Connection {
     fn new_output(&mut self) -> Output {
         Output {
             #[cfg(test)]
-            substitutes: core::mem::take(&mut self.substitutes),
+            substitutes: self.substitutes.clone(),
             ..Output::default()
         }
     }

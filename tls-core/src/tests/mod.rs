@@ -1,6 +1,8 @@
 //! Two connections joined in memory, with everything that may take time ready or pending.
 
+mod mutate;
 mod pair;
 mod rfc8448;
 mod support;
 mod suspend;
+mod wiretap;

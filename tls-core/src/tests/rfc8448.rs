@@ -17,14 +17,12 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::task::{Context, Poll};
 use std::sync::Mutex;
 
 use crypto_api::{
-    ActiveKeyExchange, CipherSuite, CryptoProvider, Digest, HashAlgorithm, HashFunctions,
-    Implementation, KeyExchangeGroup, KeyExchangeResponse, NONCE_LEN, NamedGroup, Op, Payload,
-    PendingOp, RecordAead, RecordOpener, RecordSealer, SecureRandom, SharedSecret, SignatureScheme,
-    SigningKey, Suite,
+    CipherSuite, CryptoProvider, Digest, HashAlgorithm, HashFunctions, Implementation, NONCE_LEN,
+    NamedGroup, Op, Payload, RecordAead, RecordOpener, RecordSealer, SecureRandom, SharedSecret,
+    SignatureScheme, SigningKey, Suite,
 };
 use rustls_pki_types::{
     AlgorithmIdentifier, CertificateDer, InvalidSignature, ServerName,
@@ -32,6 +30,7 @@ use rustls_pki_types::{
 };
 
 use super::support::{client, drive, feed, seal, server, take_output};
+use super::wiretap::AtFirstPoll;
 use crate::Error;
 use crate::config::{CertifiedKey, ClientAuth, ClientSettings, KeyLog, ServerSettings};
 use crate::record::{WriteProtection, seal_records, sealed_len};
@@ -92,7 +91,7 @@ fn play_client(trace: &Trace) -> Secrets {
     // The share comes later, so that there is a connection to give the recorded messages to
     // before it sends any.
     for group in &mut provider.groups {
-        *group = Arc::new(Later(group.clone()));
+        *group = Arc::new(AtFirstPoll(group.clone()));
     }
     let mut settings = ClientSettings::new(Arc::new(provider), Arc::new(FindsKey));
     settings.key_shares = vec![NamedGroup::X25519];
@@ -281,6 +280,7 @@ fn suite() -> Suite {
 struct Trace(BTreeMap<&'static str, Vec<u8>>);
 
 /// Whose signatures a provider is to verify.
+#[derive(Clone, Copy)]
 enum Peer {
     Client,
     Server,
@@ -519,41 +519,6 @@ impl SecureRandom for Script {
 
     fn implementation(&self) -> Implementation {
         TEST
-    }
-}
-
-/// A group whose key pairs are ready at the first poll, and not before.
-#[derive(Debug)]
-struct Later(Arc<dyn KeyExchangeGroup>);
-
-impl KeyExchangeGroup for Later {
-    fn id(&self) -> NamedGroup {
-        self.0.id()
-    }
-
-    fn start(&self, random: &dyn SecureRandom) -> Op<Exchange> {
-        match self.0.start(random) {
-            Op::Ready(started) => Op::Pending(Box::new(Held(Some(started)))),
-            pending => pending,
-        }
-    }
-
-    fn respond(&self, share: &[u8], random: &dyn SecureRandom) -> Op<KeyExchangeResponse> {
-        self.0.respond(share, random)
-    }
-
-    fn implementation(&self) -> Implementation {
-        TEST
-    }
-}
-
-type Exchange = Box<dyn ActiveKeyExchange>;
-
-struct Held(Option<Result<Exchange, crypto_api::Error>>);
-
-impl PendingOp<Exchange, crypto_api::Error> for Held {
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<Result<Exchange, crypto_api::Error>> {
-        Poll::Ready(self.0.take().expect("polled after it was ready"))
     }
 }
 
