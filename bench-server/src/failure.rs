@@ -108,7 +108,9 @@ pub(crate) fn kind(error: &(dyn StdError + 'static)) -> Cow<'static, str> {
                 "HTTP: connection closed in the middle of a message".into()
             }
             http if http.is_body_write_aborted() => "HTTP: body not taken to its end".into(),
-            http if http.is_canceled() => "HTTP: connection closed before a request".into(),
+            http if http.is_canceled() || http.is_closed() => {
+                "HTTP: connection closed before a request".into()
+            }
             _ => "HTTP".into(),
         };
     }

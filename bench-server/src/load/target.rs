@@ -15,7 +15,7 @@ use super::LoadArgs;
 use crate::failure::TimedOut;
 
 /// How long TCP and TLS have together to connect.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(30);
 
 /// The client's configuration.
 ///

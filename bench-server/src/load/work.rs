@@ -1,6 +1,7 @@
 //! What a connection does again and again.
 
 use std::error::Error as StdError;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt as _;
@@ -29,6 +30,9 @@ const OPERATION: Duration = Duration::from_secs(60);
 /// How long to wait after a failure: a server that refuses everything is not to be asked
 /// a hundred thousand times a second.
 const AFTER_FAILURE: Duration = Duration::from_millis(10);
+
+/// How long to wait for what a server has to say when it takes no more.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The operation, the same for all connections.
 #[derive(Debug)]
@@ -81,7 +85,10 @@ impl Work {
                 Err(_) => Err(TimedOut("operation").into()),
             };
             if let Err(error) = outcome {
-                client = None;
+                let error = match client.take() {
+                    Some(client) => client.cause().await.unwrap_or(error),
+                    None => error,
+                };
                 if pace.is_on() {
                     tally.failed(&*error);
                     tokio::time::sleep(AFTER_FAILURE).await;
@@ -113,7 +120,7 @@ impl Work {
             return Ok(());
         }
         let mut begun = due;
-        if !client.as_mut().is_some_and(|client| client.is_usable()) {
+        if !client.as_mut().is_some_and(Client::is_usable) {
             *client = Some(self.open(tally).await?);
             if pace.due().is_none() {
                 begun = Instant::now();
@@ -193,6 +200,22 @@ impl Client {
         }
     }
 
+    /// What ended the connection, if a request heard of its end alone: an alert, say.
+    async fn cause(self) -> Option<BoxError> {
+        let Self::Http { requests, driver } = self else {
+            return None;
+        };
+        if !requests.is_closed() {
+            // It goes on, and is dropped in its course.
+            driver.abort();
+            return None;
+        }
+        match driver.await {
+            Ok(Err(error)) => Some(error.into()),
+            _ => None,
+        }
+    }
+
     /// Sends close_notify, so that the server counts no truncated connection.
     async fn close(self) {
         match self {
@@ -254,7 +277,18 @@ async fn echo(tls: &mut TlsStream<TcpStream>, size: u64) -> Result<Moved, BoxErr
         }
         Ok::<(), BoxError>(())
     };
-    tokio::try_join!(send, receive)?;
+    let mut receive = pin!(receive);
+    tokio::select! {
+        received = receive.as_mut() => received?,
+        sent = send => match sent {
+            Ok(()) => receive.await?,
+            // A server that refuses says why before it closes: that is still to be read.
+            Err(error) => {
+                let why = tokio::time::timeout(LAST_WORDS, receive).await;
+                return Err(why.ok().and_then(Result::err).unwrap_or(error));
+            }
+        },
+    }
     Ok(Moved {
         sent: size,
         received: size,

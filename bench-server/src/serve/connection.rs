@@ -22,8 +22,8 @@ use super::status::{Negotiated, Status};
 use crate::failure::{Stopped, TimedOut};
 
 /// How long a peer has for its handshake. One that connects and says nothing would
-/// otherwise hold a file descriptor for ever.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// otherwise hold a file descriptor for ever; thousands that come at once need their time.
+const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// How much an echo takes at once, in bytes: four full records.
 const ECHO: usize = 65_536;

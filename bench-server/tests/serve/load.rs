@@ -212,3 +212,23 @@ fn openssl_is_put_under_load_as_well() {
         }
     }
 }
+
+#[test]
+fn a_refusal_is_named_in_every_mode() {
+    let (files, client) = (Files::server(), Files::client());
+    let server = Server::start([
+        "--cert",
+        arg(&files.cert),
+        "--key",
+        arg(&files.key),
+        "--client-ca",
+        arg(&client.ca),
+    ]);
+    let address = server.address.to_string();
+    for mode in ["request", "bulk", "echo"] {
+        let mut command = bench_server(["load", "--connect", &address, "--ca", arg(&files.ca)]);
+        let output = run(command.args(SHORT).args(["--mode", mode]), b"");
+        let error = text(&output.stderr);
+        assert!(error.contains("certificate_required"), "{mode}: {error}");
+    }
+}
