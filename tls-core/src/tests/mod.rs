@@ -2,6 +2,7 @@
 
 mod mutate;
 mod pair;
+mod records;
 mod rfc8448;
 mod support;
 mod suspend;

@@ -18,7 +18,7 @@ use crypto_api::{
 
 use super::support::*;
 use crate::config::{ClientAuth, ClientSettings, ServerSettings};
-use crate::{Connection, Error};
+use crate::{Connection, Error, Event};
 
 pub(crate) const HANDSHAKE: u8 = 22;
 pub(crate) const DATA: u8 = 23;
@@ -256,6 +256,22 @@ pub(crate) enum End {
     Refused(Sender, Error),
 }
 
+/// [`feed`] with bytes that need not be whole records.
+fn offer(to: &mut Connection, mut bytes: Vec<u8>) -> Result<(), Error> {
+    let mut rest = &mut bytes[..];
+    loop {
+        let received = to.receive(rest, NOW)?;
+        rest = &mut rest[received.consumed..];
+        match received.event {
+            Event::Suspended => {
+                drive(to)?;
+            }
+            Event::Data(_) => {}
+            Event::NeedInput { .. } | Event::Closed => return Ok(()),
+        }
+    }
+}
+
 /// A handshake whose flights go through `tamper`. A side that refuses tells the other why.
 pub(crate) fn shake_through(
     client: &mut Connection,
@@ -278,14 +294,13 @@ pub(crate) fn shake_through(
             if flight.is_empty() {
                 continue;
             }
-            if let Err(error) = feed(to, &tamper(sender, flight)) {
+            if let Err(error) = offer(to, tamper(sender, flight)) {
                 let alert = error.alert().expect("an error of the peer's making");
                 let told = take_output(to);
                 assert!(!told.is_empty(), "nothing said of {error:?}");
                 match feed(from, &told) {
                     Err(Error::AlertReceived(heard)) => {
                         assert_eq!(heard, alert);
-                        assert_eq!(take_output(from), [], "an answer to an alert");
                     }
                     // Keys that do not agree protect the alert, too.
                     Err(other) if other == error => {
