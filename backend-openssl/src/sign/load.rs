@@ -59,6 +59,7 @@ fn pkcs8(der: &[u8]) -> Result<Arc<dyn SigningKey>, Error> {
     let mut algorithm = info.sequence().ok_or(DAMAGED)?;
     let name = algorithm.element(der::OID).ok_or(DAMAGED)?;
     let key = info.element(der::OCTET_STRING).ok_or(DAMAGED)?;
+    let public = public_key_of(info).ok_or(DAMAGED)?;
     match name {
         oid::RSA_ENCRYPTION => rsa::load(key),
         oid::EC_PUBLIC_KEY => {
@@ -69,29 +70,31 @@ fn pkcs8(der: &[u8]) -> Result<Arc<dyn SigningKey>, Error> {
         }
         oid::ED25519 => {
             let mut key = Reader::new(key);
-            let seed = key.element(der::OCTET_STRING).ok_or(DAMAGED)?;
-            ed25519::load(seed, public_key_of(info).ok_or(DAMAGED)?)
+            let (Some(seed), true) = (key.element(der::OCTET_STRING), key.is_empty()) else {
+                return Err(DAMAGED);
+            };
+            ed25519::load(seed, public)
         }
         _ => Err(Error::Unsupported("algorithm of the private key")),
     }
 }
 
 /// The public key of a OneAsymmetricKey of which `rest` follows the private key, if it is
-/// there.
+/// there. The outer `None` is for what the structure does not allow.
 ///
-/// It is the only field there that must agree with the rest. Its tag is implicit in the
-/// RFC; some programs wrote it as an explicit one.
+/// Its tag is implicit in the RFC; some programs wrote it as an explicit one.
 fn public_key_of(mut rest: Reader<'_>) -> Option<Option<&[u8]>> {
     const IMPLICIT: u8 = 0x81;
     rest.optional(der::context(0))?;
-    if let Some(bits) = rest.optional(IMPLICIT)? {
-        return der::whole_bytes(bits).map(Some);
+    let mut bits = rest.optional(IMPLICIT)?;
+    if let Some(explicit) = rest.optional(der::context(1))? {
+        bits = Some(Reader::new(explicit).element(der::BIT_STRING)?);
     }
-    match rest.optional(der::context(1))? {
-        Some(explicit) => {
-            let bits = Reader::new(explicit).element(der::BIT_STRING)?;
-            der::whole_bytes(bits).map(Some)
-        }
+    if !rest.is_empty() {
+        return None;
+    }
+    match bits {
+        Some(bits) => der::whole_bytes(bits).map(Some),
         None => Some(None),
     }
 }
@@ -134,5 +137,8 @@ fn sec1(der: &[u8], curve: Option<&'static Curve>) -> Result<Arc<dyn SigningKey>
         })
         .map(|bits| bits.ok_or(DAMAGED))
         .transpose()?;
+    if !fields.is_empty() {
+        return Err(DAMAGED);
+    }
     ecdsa::load(curve, scalar, public)
 }

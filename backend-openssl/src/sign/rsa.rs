@@ -14,6 +14,7 @@ use openssl::rsa::{Padding, Rsa};
 use openssl::sign::RsaPssSaltlen;
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 
+use crate::der::Reader;
 use crate::error::{clear_queue, failed};
 use crate::hash::digest;
 use crate::verify::RSA_BITS;
@@ -29,10 +30,35 @@ struct Key {
     public: SubjectPublicKeyInfoDer<'static>,
 }
 
+/// Checks that `der` is an RSAPrivateKey of two primes and nothing else: libcrypto ignores
+/// what follows one.
+fn structure(der: &[u8]) -> Result<(), Error> {
+    const DAMAGED: Error = Error::BadKey("its PKCS#1 structure is damaged");
+    let mut whole = Reader::new(der);
+    let (Some(mut numbers), true) = (whole.sequence(), whole.is_empty()) else {
+        return Err(DAMAGED);
+    };
+    match numbers.unsigned().ok_or(DAMAGED)? {
+        [] => {}
+        [1] => return Err(Error::Unsupported("RSA keys of more than two primes")),
+        _ => return Err(DAMAGED),
+    }
+    // Modulus, two exponents, two primes and the three numbers that speed them up.
+    for _ in 0..8 {
+        numbers.unsigned().ok_or(DAMAGED)?;
+    }
+    if numbers.is_empty() {
+        Ok(())
+    } else {
+        Err(DAMAGED)
+    }
+}
+
 /// Loads an RSAPrivateKey (RFC 8017, appendix A.1.2).
 pub(super) fn load(der: &[u8]) -> Result<Arc<dyn SigningKey>, Error> {
+    structure(der)?;
     let key = Rsa::private_key_from_der(der)
-        .map_err(|_| Error::BadKey("its PKCS#1 structure is damaged"))?;
+        .map_err(|_| Error::BadKey("libcrypto cannot use its numbers"))?;
     let bits = key.n().num_bits();
     if bits < *RSA_BITS.start() {
         return Err(Error::BadKey("RSA keys below 2048 bits are not secure"));
