@@ -88,11 +88,6 @@ fn nothing_is_cut_off_or_put_on() {
     }
 }
 
-fn with_body(kind: u8, body: &[u8]) -> Vec<u8> {
-    let [.., a, b, c] = body.len().to_be_bytes();
-    [&[kind, a, b, c], body].concat()
-}
-
 /// Every byte one more, one less, the least and the most: whatever is a length, an id or a
 /// number has all its wrong values. What is taken nonetheless is what is free.
 #[test]
@@ -147,94 +142,6 @@ fn what_a_sender_may_choose() {
             "13: id of extension 50",
         ]
     );
-}
-
-/// What each byte of a message belongs to.
-fn fields(message: &[u8]) -> Vec<String> {
-    let mut fields = vec![String::from("header"); 4];
-    let mut name = |what: &str, len: usize| {
-        fields.extend((0..len).map(|_| String::from(what)));
-        fields.len()
-    };
-    let extensions = match message[0] {
-        kind @ (1 | 2) => {
-            name("legacy_version", 2);
-            name("random", 32);
-            let mut at = name("session id", 1 + usize::from(message[38]));
-            if kind == 1 {
-                let len = u16::from_be_bytes([message[at], message[at + 1]]);
-                at = name("cipher suites", 2 + usize::from(len));
-                at = name("compression", 1 + usize::from(message[at]));
-            } else {
-                at = name("suite and compression", 3);
-            }
-            at
-        }
-        8 => 4,
-        13 => name("context", 1),
-        _ => {
-            name("body", message.len() - 4);
-            return fields;
-        }
-    };
-    let mut at = extensions + name("length of extensions", 2) - extensions;
-    while at < message.len() {
-        let id = u16::from_be_bytes([message[at], message[at + 1]]);
-        let len = u16::from_be_bytes([message[at + 2], message[at + 3]]);
-        name(&format!("id of extension {id}"), 2);
-        name(&format!("length of extension {id}"), 2);
-        at = name(&format!("content of extension {id}"), usize::from(len));
-    }
-    fields
-}
-
-type List = Vec<(u16, Vec<u8>)>;
-type Change = Box<dyn FnOnce(&mut List)>;
-
-/// Edits the extensions of a message that has them at its end.
-fn edit(message: &[u8], edit: impl FnOnce(&mut List)) -> Vec<u8> {
-    let fields = fields(message);
-    let at = fields.iter().position(|f| f == "length of extensions");
-    let at = at.unwrap();
-    let mut list = List::new();
-    let mut rest = &message[at + 2..];
-    while let [a, b, c, d, behind @ ..] = rest {
-        let (content, behind) = behind.split_at(usize::from(u16::from_be_bytes([*c, *d])));
-        list.push((u16::from_be_bytes([*a, *b]), content.to_vec()));
-        rest = behind;
-    }
-    edit(&mut list);
-    let mut bytes = Vec::new();
-    for (id, content) in list {
-        bytes.extend(id.to_be_bytes());
-        bytes.extend(u16::try_from(content.len()).unwrap().to_be_bytes());
-        bytes.extend(content);
-    }
-    let len = u16::try_from(bytes.len()).unwrap().to_be_bytes();
-    with_body(message[0], &[&message[4..at], &len, &bytes].concat())
-}
-
-fn without(id: u16) -> Change {
-    Box::new(move |list| {
-        let before = list.len();
-        list.retain(|(kind, _)| *kind != id);
-        assert_eq!(list.len() + 1, before);
-    })
-}
-
-fn with(id: u16, content: &[u8]) -> Change {
-    let content = content.to_vec();
-    Box::new(move |list| {
-        list.retain(|(kind, _)| *kind != id);
-        list.push((id, content));
-    })
-}
-
-fn twice(id: u16) -> Change {
-    Box::new(move |list| {
-        let found = list.iter().find(|(kind, _)| *kind == id).unwrap().clone();
-        list.push(found);
-    })
 }
 
 /// The place of each message in a handshake without a retry.
