@@ -253,7 +253,10 @@ fn client_certificates_of_openssl_and_gnutls() {
                     s_client(&server, &["-cert", &cert, "-key", &key])
                 });
                 let summary = server.finish().unwrap();
-                assert!(summary.ends_with("certificates: 1"), "{backend}: {summary}");
+                assert!(
+                    !summary.ends_with("certificates: 0"),
+                    "{backend}: {summary}"
+                );
             }
         }
     }
@@ -318,10 +321,13 @@ fn key_updates_with_openssl_both_ways() {
         let mut program = s_client(&server, &[]);
         program.type_in("before\n");
         program.wait_for("BEFORE");
-        // A line of `K` makes s_client update and request an update; `k` only update.
-        for command in ["K\n", "k\n", "K\n"] {
+        // A line of `K`, read by itself, makes s_client update and request an update; `k`
+        // only update.
+        for (updates, command) in (1..).zip(["K\n", "k\n", "K\n"]) {
             program.type_in(command);
-            program.wait_for("KEYUPDATE");
+            program.wait_until("another KEYUPDATE", |printed| {
+                (printed.matches("KEYUPDATE").count() == updates).then_some(())
+            });
         }
         program.type_in("update ours\n");
         program.wait_for("UPDATE OURS");

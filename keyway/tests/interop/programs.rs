@@ -80,20 +80,27 @@ impl Running {
         self.child.stdin = None;
     }
 
-    /// Waits until it has printed `text`; returns all that it has printed.
-    pub(super) fn wait_for(&mut self, text: &str) -> &str {
+    /// Waits until it has printed `text`.
+    pub(super) fn wait_for(&mut self, text: &str) {
+        self.wait_until(text, |printed| printed.contains(text).then_some(()));
+    }
+
+    /// Waits until `found` finds what it looks for in all that was printed.
+    pub(super) fn wait_until<T>(&mut self, what: &str, found: impl Fn(&str) -> Option<T>) -> T {
         let end = Instant::now() + PATIENCE;
-        while !self.printed.contains(text) {
+        loop {
+            if let Some(found) = found(&self.printed) {
+                return found;
+            }
             let left = end.saturating_duration_since(Instant::now());
             match self.chunks.recv_timeout(left) {
                 Ok(chunk) => self.printed.push_str(&String::from_utf8_lossy(&chunk)),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => panic!(
-                    "{} did not print {text:?}; it printed:\n{}",
+                    "{} did not print {what:?}; it printed:\n{}",
                     self.name, self.printed
                 ),
             }
         }
-        &self.printed
     }
 
     /// Waits until it ends; returns whether it ended well, and all that it has printed.
