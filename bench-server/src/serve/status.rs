@@ -132,7 +132,8 @@ impl Status {
         Ok(())
     }
 
-    /// Whether a row of the capability table serves this connection.
+    /// Whether a row of the capability table serves this connection. Of several loaders of
+    /// private keys it is not known which one loaded the server's.
     fn is_used(&self, kind: &str, algorithm: &str) -> bool {
         let agreed = &self.negotiated;
         match kind {
@@ -142,7 +143,7 @@ impl Status {
                 .suite
                 .and_then(|id| self.provider.suite(id))
                 .is_some_and(|suite| suite.hash.to_string() == algorithm),
-            "private keys" | "randomness" => true,
+            "randomness" => true,
             _ => false,
         }
     }
@@ -159,9 +160,10 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 1.5rem au
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 1.5rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8884; overflow-wrap: anywhere; }
-th { font-weight: normal; opacity: .7; }
-div { overflow-x: auto; } div td, div th { overflow-wrap: normal; }
+th { font-weight: normal; opacity: .7; width: 8.5rem; overflow-wrap: normal; }
+div { overflow-x: auto; } div td, div th { white-space: nowrap; width: auto; }
 tr.used td { font-weight: 600; background: #4a92; }
+@media (max-width: 30rem) { td, th { font-size: .85rem; } th { width: 7.5rem; } }
 </style>
 <h1>bench-server: TLS by Keyway</h1>
 ";
