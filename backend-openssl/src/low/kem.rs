@@ -36,6 +36,9 @@ pub(crate) fn available() -> bool {
 }
 
 /// A key pair (FIPS 203, algorithm 16).
+///
+/// The seed goes in as a parameter of key generation: importing a key from its seed gives
+/// the same one, but libcrypto then tries it out, which takes three times as long.
 pub(crate) fn key_pair(seed: &mut [u8; SEED_LEN]) -> Result<PKey<Private>, ErrorStack> {
     openssl::init();
     // SAFETY: the name is a C string; null means the default library context and no
@@ -46,23 +49,13 @@ pub(crate) fn key_pair(seed: &mut [u8; SEED_LEN]) -> Result<PKey<Private>, Error
         return Err(ErrorStack::get());
     }
     // SAFETY: `ctx` is not null and ours alone; the new owner frees it.
-    let ctx = unsafe { PkeyCtx::<Private>::from_ptr(ctx) };
-    // SAFETY: a live context.
-    check(unsafe { ffi::EVP_PKEY_fromdata_init(ctx.as_ptr()) })?;
-    let mut params = [octets(PARAM_SEED, seed), end()];
-    let mut key = ptr::null_mut();
-    // SAFETY: a live, initialised context; `params` is ended as it must be and points to a
-    // seed that outlives the call.
-    check(unsafe {
-        ffi::EVP_PKEY_fromdata(
-            ctx.as_ptr(),
-            &mut key,
-            ffi::EVP_PKEY_KEYPAIR,
-            params.as_mut_ptr(),
-        )
-    })?;
-    // SAFETY: after success `key` is a new key that is ours to free, with both halves.
-    Ok(unsafe { PKey::from_ptr(key) })
+    let mut ctx = unsafe { PkeyCtx::<Private>::from_ptr(ctx) };
+    ctx.keygen_init()?;
+    let params = [octets(PARAM_SEED, seed), end()];
+    // SAFETY: a live, initialised context; `params` is ended as it must be, and the seed
+    // that it points to is copied before the call returns.
+    check(unsafe { ffi::EVP_PKEY_CTX_set_params(ctx.as_ptr(), params.as_ptr()) })?;
+    ctx.keygen()
 }
 
 /// Takes a peer's encapsulation key, checked as FIPS 203, section 7.2 demands.
