@@ -1,0 +1,193 @@
+//! The comparison: every linked backend and mixes of them, and other stacks, at the same
+//! work in one run.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `stacks` | each TLS stack behind one sans-I/O interface |
+//! | `work` | what is measured, and how it is verified |
+//! | `plan` | which rows there are |
+//! | `filter` | which of them are wanted |
+//! | `engine` | interleaved rounds within a budget of time |
+//! | `stats` | medians, spread, ratios |
+//! | `wire` | the buffer between two endpoints |
+
+pub(crate) mod engine;
+mod filter;
+mod plan;
+mod stacks;
+pub(crate) mod stats;
+mod wire;
+mod work;
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use indicatif::ProgressBar;
+
+use crate::certs::KeyKind;
+use crate::report::{self, Report};
+use engine::Budget;
+use filter::Filter;
+use plan::{Extent, Field};
+use stacks::Identities;
+
+// No doc comment: the command line would show it in place of the program's own.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct CompareArgs {
+    /// Fewer sizes and shorter rounds: done within fifteen seconds.
+    #[arg(long)]
+    quick: bool,
+    /// Only rows whose name has all these words; may be repeated. --list shows the names.
+    #[arg(long, value_name = "WORDS")]
+    filter: Vec<String>,
+    /// Names the rows and measures nothing.
+    #[arg(long)]
+    list: bool,
+    /// The most threads to use; by default all that the machine has.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// How long to measure, in seconds; by default 100, or 11 with --quick.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    seconds: Option<u32>,
+    /// Writes the results as JSON; `-` is the standard output, instead of the tables.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Writes the results as one HTML page with charts.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+impl CompareArgs {
+    fn extent(&self) -> Extent {
+        let machine = std::thread::available_parallelism().map_or(1, usize::from);
+        Extent {
+            sizes: if self.quick {
+                plan::QUICK_SIZES
+            } else {
+                plan::SIZES
+            },
+            threads: self.threads.map_or(machine, usize::from),
+            idle: if self.quick { 100 } else { 500 },
+            costly_rounds: if self.quick { 1 } else { 3 },
+        }
+    }
+
+    fn budget(&self) -> Budget {
+        let default = if self.quick { 11 } else { 100 };
+        Budget {
+            time: Duration::from_secs(self.seconds.unwrap_or(default).into()),
+            rounds: if self.quick { 3 } else { 7 },
+        }
+    }
+
+    fn json_to_stdout(&self) -> bool {
+        self.json
+            .as_ref()
+            .is_some_and(|path| path.as_os_str() == "-")
+    }
+}
+
+/// Runs the comparison and reports it.
+///
+/// # Errors
+/// Wrong arguments, a file that cannot be written, or a contender whose work was not right:
+/// the others are reported all the same.
+pub(crate) fn run(args: &CompareArgs) -> Result<()> {
+    let start = Instant::now();
+    // A wrong path shall not be told after two minutes.
+    for path in args
+        .html
+        .iter()
+        .chain(args.json.iter().filter(|_| !args.json_to_stdout()))
+    {
+        std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let kinds: &[KeyKind] = if args.list { &[] } else { &KeyKind::ALL };
+    let identities = Identities::generate(kinds)?;
+    let stacks = stacks::linked()?;
+    let baseline = baseline(&stacks);
+    let filter = Filter::new(&args.filter);
+    let field = Field {
+        stacks: &stacks,
+        baseline: &baseline,
+        identities: &identities,
+        filter: &filter,
+    };
+    let jobs = plan::jobs(&field, args.extent());
+    ensure!(
+        !jobs.is_empty(),
+        "no row has all words of --filter {:?}: --list shows their names",
+        args.filter
+    );
+    if args.list {
+        return list(&jobs);
+    }
+
+    let mut budget = args.budget();
+    budget.time = budget.time.saturating_sub(start.elapsed());
+    let outcomes = engine::run(jobs, budget, &ProgressBar::new(0));
+    let report = Report::new(&baseline, &stacks_shown(&stacks), outcomes, start.elapsed());
+
+    let mut stdout = std::io::stdout().lock();
+    if let Some(path) = &args.json {
+        let json = report::json(&report)?;
+        if args.json_to_stdout() {
+            stdout.write_all(json.as_bytes())?;
+        } else {
+            write(path, &json)?;
+        }
+    }
+    if !args.json_to_stdout() {
+        stdout.write_all(report::table(&report).as_bytes())?;
+    }
+    if let Some(path) = &args.html {
+        write(path, &report::html(&report)?)?;
+    }
+    ensure!(
+        report.failures.is_empty(),
+        "{} figures are missing, the first: {}",
+        report.failures.len(),
+        report.failures.first().map_or("", String::as_str)
+    );
+    Ok(())
+}
+
+fn write(path: &PathBuf, content: &str) -> Result<()> {
+    std::fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// libssl if it is linked; otherwise the portable backend, which is at home everywhere.
+fn baseline(stacks: &[std::sync::Arc<dyn stacks::Stack>]) -> String {
+    let names = || stacks.iter().map(|stack| stack.name());
+    let found = ["libssl", "keyway soft"]
+        .into_iter()
+        .find(|wanted| names().any(|name| name == *wanted));
+    found
+        .or_else(|| names().next())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn stacks_shown(stacks: &[std::sync::Arc<dyn stacks::Stack>]) -> Vec<String> {
+    stacks.iter().map(|stack| stack.name().to_owned()).collect()
+}
+
+fn list(jobs: &[engine::Job<'_>]) -> Result<()> {
+    let mut names = Vec::new();
+    for job in jobs {
+        for metric in &job.metrics {
+            for (contender, _) in &job.contenders {
+                names.push(filter::row_name(metric, contender));
+            }
+        }
+    }
+    let mut seen = BTreeSet::new();
+    let mut stdout = std::io::stdout().lock();
+    for name in names.iter().filter(|name| seen.insert(name.as_str())) {
+        writeln!(stdout, "{name}")?;
+    }
+    Ok(())
+}
