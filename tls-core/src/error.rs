@@ -76,7 +76,7 @@ pub enum Misbehaviour {
     UnsupportedExtension(u16),
     /// The same extension twice in one message.
     DuplicateExtension(u16),
-    /// A HelloRetryRequest that changes nothing, or a second one.
+    /// A HelloRetryRequest that changes nothing.
     PointlessRetry,
     /// A ClientHello that changed after HelloRetryRequest what it must not change.
     ChangedRetry(&'static str),
@@ -206,9 +206,7 @@ impl Error {
                 | Misbehaviour::ChangedRetry(_)
                 | Misbehaviour::Downgrade
                 | Misbehaviour::WrongScheme(_) => A::ILLEGAL_PARAMETER,
-                // A second HelloRetryRequest is a message out of place; one that changes
-                // nothing is a bad value (RFC 9846, section 4.2.4). The latter is reported
-                // as an illegal parameter.
+                // Section 4.2.4 names this alert; a second one is an unexpected message.
                 Misbehaviour::PointlessRetry => A::ILLEGAL_PARAMETER,
                 Misbehaviour::MissingExtension(_) => A::MISSING_EXTENSION,
                 Misbehaviour::UnsupportedExtension(_) => A::UNSUPPORTED_EXTENSION,

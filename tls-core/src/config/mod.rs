@@ -120,7 +120,7 @@ fn check_common(
     limits: &Limits,
 ) -> Result<(), ConfigError> {
     provider.check()?;
-    if !provider.suites.iter().any(|suite| suite.id.0 >> 8 == 0x13) {
+    if crate::tls13::suites(provider).next().is_none() {
         return Err(ConfigError::NoCipherSuite);
     }
     let verifiable = provider.verification_schemes();

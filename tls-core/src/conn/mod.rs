@@ -93,8 +93,8 @@ pub struct Connection {
     counters: Counters,
     /// Whether any byte was received.
     begun: bool,
-    /// Whether a KeyUpdate waits in `outgoing`.
-    key_update_queued: bool,
+    /// Whether a KeyUpdate that answers one waits in `outgoing`.
+    answer_queued: bool,
     read_closed: bool,
     write_closed: bool,
     #[cfg(test)]
@@ -176,7 +176,7 @@ impl Connection {
             established: None,
             counters: Counters::default(),
             begun: false,
-            key_update_queued: false,
+            answer_queued: false,
             read_closed: false,
             write_closed: false,
             #[cfg(test)]
@@ -375,7 +375,7 @@ impl Connection {
                 established.read = secret;
                 self.read.set(opener);
                 // One that still waits to be sent answers all requests so far.
-                if wants_answer && !self.key_update_queued && !self.write_closed {
+                if wants_answer && !self.answer_queued && !self.write_closed {
                     self.send_key_update(false)?;
                 }
                 Ok(())

@@ -25,7 +25,7 @@ impl Connection {
             // An idle connection holds no buffer.
             self.outgoing = Vec::new();
             self.sent = 0;
-            self.key_update_queued = false;
+            self.answer_queued = false;
         }
     }
 
@@ -109,6 +109,11 @@ impl Connection {
         if self.write_closed {
             return;
         }
+        if matches!(self.state, State::Failed(_)) {
+            // Whoever failed has been told, or is gone.
+            self.write_closed = true;
+            return;
+        }
         if !matches!(self.state, State::Traffic) {
             let _ = self.queue(
                 ContentType::ALERT,
@@ -145,7 +150,8 @@ impl Connection {
 
     pub(super) fn send_key_update(&mut self, request_peer: bool) -> Result<(), Error> {
         self.queue(ContentType::HANDSHAKE, &messages::key_update(request_peer))?;
-        self.key_update_queued = true;
+        // One that asks for another is no answer (section 4.7.3).
+        self.answer_queued |= !request_peer;
         let established = self.established_mut()?;
         let secret = established.write.next()?;
         let suite = established.negotiated.suite.clone();

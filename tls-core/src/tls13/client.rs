@@ -166,7 +166,7 @@ impl Hello {
     fn encode(&self, bytes: &mut Vec<u8>, shares: &Shares, cookie: Option<&[u8]>) {
         let settings = self.config.settings();
         let provider = &settings.provider;
-        let suites: Vec<CipherSuite> = provider.suites.iter().map(|suite| suite.id).collect();
+        let suites: Vec<CipherSuite> = super::suites(provider).map(|suite| suite.id).collect();
         let groups: Vec<NamedGroup> = provider.groups.iter().map(|group| group.id()).collect();
         let key_shares: Vec<KeyShare<'_>> = shares
             .iter()
@@ -239,8 +239,8 @@ impl AwaitServerHello {
             return Err(Misbehaviour::IllegalParameter("session id of ServerHello").into());
         }
         let provider = &self.hello.config.settings().provider;
-        let suite = provider
-            .suite(answer.cipher_suite)
+        let suite = super::suites(provider)
+            .find(|suite| suite.id == answer.cipher_suite)
             .ok_or(Misbehaviour::IllegalParameter(
                 "cipher suite of ServerHello",
             ))?

@@ -68,6 +68,14 @@ pub(crate) struct Negotiated {
     pub(crate) scheme: Option<SignatureScheme>,
 }
 
+/// The provider's cipher suites of TLS 1.3, in its order; it may hold older ones too.
+pub(crate) fn suites(provider: &crypto_api::CryptoProvider) -> impl Iterator<Item = &Suite> {
+    provider
+        .suites
+        .iter()
+        .filter(|suite| suite.id.0 >> 8 == 0x13)
+}
+
 /// The hash functions of a suite. A checked configuration has them.
 fn hash_of(provider: &crypto_api::CryptoProvider, suite: &Suite) -> Result<HashFunctions, Error> {
     provider

@@ -161,10 +161,7 @@ impl AwaitClientHello {
         let suite = match &self.retry {
             // The choice was announced (section 4.2.4).
             Some(retry) => Some(&retry.suite),
-            None => provider
-                .suites
-                .iter()
-                .find(|suite| hello.cipher_suites.contains(&suite.id)),
+            None => super::suites(provider).find(|suite| hello.cipher_suites.contains(&suite.id)),
         };
         let suite = suite
             .ok_or(Error::NoCommon(Parameter::CipherSuite))?
