@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use core::fmt;
 
-use crypto_api::{CipherSuite, NamedGroup, ProviderFault, SignatureScheme};
+use crypto_api::{NamedGroup, ProviderFault, SignatureScheme};
 
 use crate::wire::AlertDescription;
 
@@ -86,8 +86,6 @@ pub enum Misbehaviour {
     Downgrade,
     /// A CertificateVerify under a scheme that was not offered or does not fit the key.
     WrongScheme(SignatureScheme),
-    /// Records were still to come under the old keys when the keys changed.
-    StaleKeys,
 }
 
 /// What the two sides could not agree on.
@@ -159,8 +157,6 @@ pub enum ConfigError {
     KeyShareWithoutGroup(NamedGroup),
     /// A key share is asked for twice in the same group.
     KeyShareTwice(NamedGroup),
-    /// A cipher suite that the provider does not supply.
-    NoSuchSuite(CipherSuite),
     /// A scheme that the provider cannot verify.
     NoSuchScheme(SignatureScheme),
     /// An application protocol with an empty name, or one of over 255 bytes.
@@ -187,9 +183,9 @@ impl Error {
     pub fn alert(&self) -> Option<AlertDescription> {
         use AlertDescription as A;
         Some(match self {
-            Self::AlertReceived(_) | Self::Truncated | Self::Usage(_) | Self::Config(_) => {
-                return None;
-            }
+            Self::AlertReceived(_) | Self::Truncated => return None,
+            // In a handshake: an application's selector or verifier came to grief.
+            Self::Usage(_) | Self::Config(_) => A::INTERNAL_ERROR,
             Self::NotTls(_) => A::PROTOCOL_VERSION,
             Self::Decode(_) => A::DECODE_ERROR,
             Self::Misbehaved(what) => match what {
@@ -197,8 +193,7 @@ impl Error {
                 | Misbehaviour::ChangeCipherSpec
                 | Misbehaviour::KeyChangeInMessage
                 | Misbehaviour::NoContentType
-                | Misbehaviour::Flood(_)
-                | Misbehaviour::StaleKeys => A::UNEXPECTED_MESSAGE,
+                | Misbehaviour::Flood(_) => A::UNEXPECTED_MESSAGE,
                 Misbehaviour::RecordOverflow => A::RECORD_OVERFLOW,
                 Misbehaviour::MessageTooLong
                 | Misbehaviour::IllegalParameter(_)
@@ -332,7 +327,6 @@ impl fmt::Display for Misbehaviour {
                     "CertificateVerify under {scheme}, not offered or not for this key"
                 )
             }
-            Self::StaleKeys => f.write_str("records under old keys after a KeyUpdate"),
         }
     }
 }
@@ -387,7 +381,6 @@ impl fmt::Display for ConfigError {
                 )
             }
             Self::KeyShareTwice(group) => write!(f, "key share in {group} asked for twice"),
-            Self::NoSuchSuite(suite) => write!(f, "no backend supplies cipher suite {suite}"),
             Self::NoSuchScheme(scheme) => write!(f, "no backend verifies {scheme}"),
             Self::ApplicationProtocol => {
                 f.write_str("application protocol names must have 1 to 255 bytes")

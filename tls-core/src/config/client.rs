@@ -19,7 +19,7 @@ pub struct ClientSettings {
     pub verifier: Arc<dyn ServerVerifier>,
     /// Chooses a certificate when a server asks for one. `None`: the client has none.
     pub certificates: Option<Arc<dyn ClientCertificateSelector>>,
-    /// The groups to send key shares in, the preferred one first. A share that the server
+    /// The groups to send key shares in; they go out in the provider's order. A share that the server
     /// can use saves a round trip; each costs a key pair and its bytes. By default the
     /// provider's first group, and its first classical one if that is another. Empty is
     /// allowed: the server then asks for one (RFC 9846, section 4.3.8).
@@ -84,7 +84,7 @@ impl ClientConfig {
     ///
     /// # Errors
     /// What is wrong with them, the first found.
-    pub fn new(settings: ClientSettings) -> Result<Self, ConfigError> {
+    pub fn new(mut settings: ClientSettings) -> Result<Self, ConfigError> {
         check_common(
             &settings.provider,
             &settings.signature_schemes,
@@ -104,6 +104,12 @@ impl ClientConfig {
                 return Err(ConfigError::KeyShareTwice(*group));
             }
         }
+        // In the order of supported_groups (RFC 9846, section 4.3.8).
+        let groups = &settings.provider.groups;
+        let place = |id: &NamedGroup| groups.iter().position(|group| group.id() == *id);
+        let mut key_shares = core::mem::take(&mut settings.key_shares);
+        key_shares.sort_by_key(place);
+        settings.key_shares = key_shares;
         Ok(Self { settings })
     }
 

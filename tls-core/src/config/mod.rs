@@ -130,8 +130,9 @@ fn check_common(
     if alpn.iter().any(|name| name.is_empty() || name.len() > 255) {
         return Err(ConfigError::ApplicationProtocol);
     }
-    // A list of names with one byte of length each, in a 16-bit extension.
-    if alpn.iter().map(|name| name.len() + 1).sum::<usize>() > 0xfff0 {
+    // A list of names with one byte of length each. A quarter of what the extensions of a
+    // ClientHello hold, so that the others always fit beside it.
+    if alpn.iter().map(|name| name.len() + 1).sum::<usize>() > 0x4000 {
         return Err(ConfigError::TooManyApplicationProtocols);
     }
     limits.check()

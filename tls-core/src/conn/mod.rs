@@ -93,6 +93,8 @@ pub struct Connection {
     counters: Counters,
     /// Whether any byte was received.
     begun: bool,
+    /// Whether a KeyUpdate was asked for and has yet to come.
+    awaiting_update: bool,
     /// Whether a KeyUpdate that answers one waits in `outgoing`.
     answer_queued: bool,
     read_closed: bool,
@@ -176,6 +178,7 @@ impl Connection {
             established: None,
             counters: Counters::default(),
             begun: false,
+            awaiting_update: false,
             answer_queued: false,
             read_closed: false,
             write_closed: false,
@@ -260,7 +263,9 @@ impl Connection {
                 return Ok(None);
             }
             // A client that could not use our ServerHello has no keys to protect its alert.
-            ContentType::ALERT if !self.read.has_opened() => (content_type, body.len()),
+            ContentType::ALERT if self.side == Side::Server && !self.read.has_opened() => {
+                (content_type, body.len())
+            }
             _ if self.read.is_plain() => (content_type, body.len()),
             _ => return Err(self.unexpected(content_type.0)),
         };
@@ -319,7 +324,11 @@ impl Connection {
     }
 
     fn alert(&mut self, content: &[u8]) -> Result<(), Error> {
-        // The level is ignored (RFC 9846, section 6), and alerts are not fragmented.
+        // RFC 9846, section 5.4: an empty one is no alert at all.
+        if content.is_empty() {
+            return Err(self.unexpected(ContentType::ALERT.0));
+        }
+        // The level is ignored (section 6), and alerts are not fragmented.
         let &[_, description] = content else {
             return Err(Error::Decode("alert"));
         };
@@ -361,11 +370,14 @@ impl Connection {
         match (message.kind(), self.side) {
             (HandshakeType::KEY_UPDATE, _) => {
                 let wants_answer = messages::parse_key_update(message.body())?;
-                count(
-                    &mut self.counters.key_updates,
-                    MAX_KEY_UPDATES,
-                    "KeyUpdates without application data",
-                )?;
+                // What was asked for is no flood.
+                if !core::mem::take(&mut self.awaiting_update) {
+                    count(
+                        &mut self.counters.key_updates,
+                        MAX_KEY_UPDATES,
+                        "KeyUpdates without application data",
+                    )?;
+                }
                 if !self.joiner.is_empty() {
                     return Err(Misbehaviour::KeyChangeInMessage.into());
                 }
@@ -483,8 +495,8 @@ impl Connection {
                 self.read.set(secret.opener(&suite)?);
                 Ok(())
             }
-            Change::SkipEarlyData => {
-                self.read.skip_early_data(server::MAX_SKIPPED_EARLY_DATA);
+            Change::SkipEarlyData(bytes) => {
+                self.read.skip_early_data(bytes);
                 Ok(())
             }
         }
@@ -523,7 +535,11 @@ impl Connection {
         self.state = State::Failed(error.clone());
         if let Some(alert) = error.alert()
             && !self.write_closed
+            && !self.write.is_broken()
         {
+            // An alert must not stand amid a message (section 5.1).
+            let rest = core::mem::take(&mut self.unsealed);
+            let _ = self.queue(ContentType::HANDSHAKE, &rest);
             // Should even this fail, there is nothing more to be said to the peer.
             let _ = self.queue(ContentType::ALERT, &[FATAL, alert.0]);
         }

@@ -35,7 +35,8 @@ impl Connection {
     ///
     /// # Errors
     /// [`Error::Usage`] before the handshake is done and after [`close`](Self::close),
-    /// [`Error::Crypto`] when the backend fails: then the connection is over.
+    /// [`Error::Crypto`] when the backend fails: then the connection is over, and nothing in
+    /// `out` may be sent.
     pub fn seal(&mut self, data: Payload<'_>, out: &mut [u8]) -> Result<Sealed, Error> {
         match &self.state {
             State::Failed(error) => return Err(error.clone()),
@@ -74,6 +75,9 @@ impl Connection {
                 left,
                 out.get_mut(done.written..).unwrap_or_default(),
             )?;
+            if sealed.consumed > 0 {
+                self.counters.key_updates = 0;
+            }
             done.consumed += sealed.consumed;
             done.written += sealed.written;
             rest = rest.split_at(sealed.consumed).1;
@@ -115,6 +119,9 @@ impl Connection {
             return;
         }
         if !matches!(self.state, State::Traffic) {
+            // An alert must not stand amid a message (section 5.1).
+            let rest = core::mem::take(&mut self.unsealed);
+            let _ = self.queue(ContentType::HANDSHAKE, &rest);
             let _ = self.queue(
                 ContentType::ALERT,
                 &[WARNING, AlertDescription::USER_CANCELED.0],
@@ -137,10 +144,14 @@ impl Connection {
     /// [`Error::Usage`] before the handshake is done and after [`close`](Self::close),
     /// [`Error::Crypto`] when the backend fails.
     pub fn update_keys(&mut self, request_peer: bool) -> Result<(), Error> {
-        if self.write_closed {
-            return Err(Error::Usage("key update after close"));
+        match &self.state {
+            State::Failed(error) => return Err(error.clone()),
+            State::Traffic if self.write_closed => {
+                return Err(Error::Usage("key update after close"));
+            }
+            State::Traffic => {}
+            _ => return Err(Error::Usage("key update before the handshake is done")),
         }
-        self.established_mut()?;
         let outcome = self.send_key_update(request_peer);
         if let Err(error) = &outcome {
             self.fail(error);
@@ -148,8 +159,17 @@ impl Connection {
         outcome
     }
 
+    /// Forgets that an update was asked for, as a peer would that floods.
+    #[cfg(test)]
+    pub(crate) fn forget_request(&mut self) {
+        self.awaiting_update = false;
+    }
+
     pub(super) fn send_key_update(&mut self, request_peer: bool) -> Result<(), Error> {
+        // One request at a time (RFC 9846, section 4.7.3).
+        let request_peer = request_peer && !self.awaiting_update;
         self.queue(ContentType::HANDSHAKE, &messages::key_update(request_peer))?;
+        self.awaiting_update |= request_peer;
         // One that asks for another is no answer (section 4.7.3).
         self.answer_queued |= !request_peer;
         let established = self.established_mut()?;

@@ -28,8 +28,24 @@ pub(crate) fn sealed_len(write: &WriteProtection, len: usize, max: usize) -> usi
 }
 
 /// Seals as much of `payload` as fits into `out`, in records of at most `max` bytes, and at
-/// most `most` records.
+/// most `most` records. After an error nothing in `out` may be sent, and nothing more sealed.
 pub(crate) fn seal_records(
+    write: &mut WriteProtection,
+    content_type: ContentType,
+    payload: Payload<'_>,
+    max: usize,
+    most: u64,
+    out: &mut [u8],
+) -> Result<Sealed, Error> {
+    if write.broken {
+        return Err(Error::Usage("sealing after it has failed"));
+    }
+    let outcome = seal_as_fits(write, content_type, payload, max, most, out);
+    write.broken = outcome.is_err();
+    outcome
+}
+
+fn seal_as_fits(
     write: &mut WriteProtection,
     content_type: ContentType,
     payload: Payload<'_>,
@@ -103,7 +119,7 @@ impl WriteKeys {
             payload.len() + 1 + self.tag_len,
         );
         let Some((head, body)) = out.split_first_chunk_mut::<HEADER_LEN>() else {
-            return Ok(());
+            return Err(Error::Usage("no room for a record"));
         };
         *head = aad;
         self.sealer.seal(&mut SealRecord {

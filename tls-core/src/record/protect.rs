@@ -14,6 +14,8 @@ pub(crate) struct WriteProtection {
     pub(super) keys: Option<WriteKeys>,
     /// What unprotected records say in legacy_record_version.
     pub(super) plain_version: u16,
+    /// Whether sealing has failed, see [`is_broken`](Self::is_broken).
+    pub(super) broken: bool,
 }
 
 pub(super) struct WriteKeys {
@@ -30,6 +32,7 @@ impl WriteProtection {
         Self {
             keys: None,
             plain_version: TLS12,
+            broken: false,
         }
     }
 
@@ -47,6 +50,12 @@ impl WriteProtection {
             limit,
             tag_len,
         });
+    }
+
+    /// Whether sealing has failed. Then it is not known which sequence numbers were used, and
+    /// one more record could use one twice: nothing may be sent any more.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// How many more records may be sealed before the keys must be updated. One is kept

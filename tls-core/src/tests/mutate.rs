@@ -454,12 +454,15 @@ fn each_fault_has_its_alert() {
     }
     for finished in [FINISHED, CLIENT_CERTIFICATE + 2] {
         let wrong = Error::from(Misbehaviour::WrongFinished);
-        for body in [&[7; 32][..], &[7; 31], &[]] {
+        let body = with_body(20, &[7; 32]);
+        check(finished, &body, wrong, Alert::DECRYPT_ERROR);
+        for body in [&[7; 31][..], &[7; 33], &[]] {
+            let malformed = Error::Decode("Finished");
             check(
                 finished,
                 &with_body(20, body),
-                wrong.clone(),
-                Alert::DECRYPT_ERROR,
+                malformed,
+                Alert::DECODE_ERROR,
             );
         }
     }

@@ -13,6 +13,8 @@ use super::support::*;
 use crate::config::{
     CertificatesByName, CertifiedKey, ClientAuth, ClientConfig, KeyLog, Limits, ServerConfig,
 };
+use crate::wire::codec::Write;
+use crate::wire::hello::RETRY_RANDOM;
 use crate::{
     AlertDescription, CertificateProblem, ConfigError, Connection, Error, Event, Misbehaviour,
     Parameter,
@@ -339,6 +341,7 @@ fn one_answer_for_many_requests() {
     let (mut client, mut server) = established();
     for _ in 0..5 {
         client.update_keys(true).unwrap();
+        client.forget_request();
         let update = take_output(&mut client);
         feed(&mut server, &update).unwrap();
     }
@@ -360,6 +363,123 @@ fn floods_end() {
     let Some(Error::Misbehaved(Misbehaviour::Flood(_))) = error else {
         panic!("no flood seen: {error:?}");
     };
+}
+
+/// A sender that asks for new keys now and then, and a receiver that only answers.
+#[test]
+fn answers_are_no_flood() {
+    let (mut client, mut server) = established();
+    for _ in 0..200 {
+        server.update_keys(true).unwrap();
+        // A second request waits for the answer to the first.
+        server.update_keys(true).unwrap();
+        let sealed = seal(&mut server, b"a part of a long download");
+        feed(&mut client, &sealed).unwrap();
+        let answer = take_output(&mut client);
+        assert_eq!(answer.len(), 5 + 5 + 1 + 16);
+        feed(&mut server, &answer).unwrap();
+    }
+}
+
+#[test]
+fn shares_go_out_in_the_order_of_the_groups() {
+    let mut settings = client_settings();
+    settings.key_shares = vec![NamedGroup::SECP384R1, NamedGroup::X25519];
+    let config = ClientConfig::new(settings).unwrap();
+    let sorted = [NamedGroup::X25519, NamedGroup::SECP384R1];
+    assert_eq!(config.settings().key_shares, sorted);
+}
+
+/// A HelloRetryRequest with nothing but a cookie.
+fn retry_with_cookie(session_id: &[u8], cookie: &[u8]) -> Vec<u8> {
+    let mut message = Vec::new();
+    message.put_u8(2);
+    message.nest24(|out| {
+        out.put_u16(0x0303);
+        out.put(&RETRY_RANDOM);
+        out.nest8(|out| out.put(session_id));
+        out.put_u16(CipherSuite::TLS_AES_128_GCM_SHA256.0);
+        out.put_u8(0);
+        out.nest16(|out| {
+            out.put(&[0, 43, 0, 2, 3, 4, 0, 44]);
+            out.nest16(|out| out.nest16(|out| out.put(cookie)));
+        });
+    });
+    let mut records = Vec::new();
+    for part in message.chunks(16_384) {
+        records.put(&[22, 3, 3]);
+        records.nest16(|out| out.put(part));
+    }
+    records
+}
+
+#[test]
+fn cookies_are_echoed_up_to_a_length() {
+    for (len, works) in [
+        (1, true),
+        (300, true),
+        (0x8000, true),
+        (0x8001, false),
+        (0xff00, false),
+    ] {
+        let mut client = client(client_settings());
+        let hello = take_output(&mut client);
+        let session_id = &hello[44..76];
+        let cookie = vec![0xc0; len];
+        let outcome = feed(&mut client, &retry_with_cookie(session_id, &cookie));
+        assert_eq!(outcome.is_ok(), works, "{len}: {outcome:?}");
+        let sent: Vec<u8> = take_output(&mut client);
+        let cookies = sent.iter().filter(|byte| **byte == 0xc0).count();
+        assert!(!works || cookies >= len);
+    }
+}
+
+#[test]
+fn names_that_are_no_host_names() {
+    for (name, answer) in [
+        ("../../etc/passwd", Err(AlertDescription::ILLEGAL_PARAMETER)),
+        ("two\nlines", Err(AlertDescription::ILLEGAL_PARAMETER)),
+        (".", Err(AlertDescription::ILLEGAL_PARAMETER)),
+        ("192.168.1.1", Ok(None)),
+        ("Host.Example", Ok(Some("host.example"))),
+    ] {
+        let mut client = client(client_settings());
+        let hello = take_output(&mut client);
+        let mut message = Vec::new();
+        with_server_name(&hello[5..], name, &mut message);
+        let mut record = vec![22, 3, 1];
+        record.nest16(|out| out.put(&message));
+        let mut server = server(server_settings());
+        let outcome = feed(&mut server, &record);
+        match answer {
+            Err(alert) => assert_eq!(outcome.unwrap_err().alert(), Some(alert), "{name}"),
+            // The client's transcript is another, so that its Finished does not come.
+            Ok(_) => assert!(outcome.is_ok(), "{name}: {outcome:?}"),
+        }
+    }
+}
+
+/// A copy of a ClientHello with another server_name; ours is the first extension.
+fn with_server_name(hello: &[u8], name: &str, out: &mut Vec<u8>) {
+    let old = [b"\0\0\0\x13\0\x11\0\0\x0e" as &[u8], b"server.example"].concat();
+    let at = hello
+        .windows(old.len())
+        .position(|window| window == old)
+        .unwrap();
+    out.put_u8(1);
+    out.nest24(|out| {
+        out.put(&hello[4..at - 2]);
+        out.nest16(|out| {
+            out.put(&[0, 0]);
+            out.nest16(|out| {
+                out.nest16(|out| {
+                    out.put_u8(0);
+                    out.nest16(|out| out.put(name.as_bytes()));
+                });
+            });
+            out.put(&hello[at + old.len()..]);
+        });
+    });
 }
 
 #[test]

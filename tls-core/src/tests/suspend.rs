@@ -8,7 +8,8 @@ use core::task::{Context, Poll, Waker};
 
 use crypto_api::{
     ActiveKeyExchange, CryptoProvider, Implementation, KeyExchangeGroup, KeyExchangeResponse,
-    NamedGroup, Op, PendingOp, SecureRandom, SharedSecret, SignatureScheme, SigningKey,
+    NamedGroup, Op, Payload, PendingOp, RecordAead, RecordOpener, RecordSealer, SealRecord,
+    SecureRandom, SharedSecret, SignatureScheme, SigningKey,
 };
 use rustls_pki_types::{ServerName, SubjectPublicKeyInfoDer, UnixTime};
 
@@ -344,4 +345,109 @@ fn a_failed_operation_is_an_internal_error() {
     assert_eq!(alert, Some(expected));
     let mut cx = Context::from_waker(Waker::noop());
     assert_eq!(server.poll(&mut cx), Poll::Ready(Err(error)));
+}
+
+/// The alert comes behind the rest of the message that the suspension held back.
+#[test]
+fn a_failure_amid_a_long_message() {
+    let dropped = Arc::new(AtomicBool::new(false));
+    let provider = provider();
+    let inner = certified(&provider).key().clone();
+    let spki = inner.public_key().unwrap().as_ref().to_vec();
+    let key = Arc::new(Hopeless {
+        inner,
+        dropped,
+        fails: true,
+    });
+    let long = rustls_pki_types::CertificateDer::from(alloc::vec![7; 40_000]);
+    let chain = Arc::from([rustls_pki_types::CertificateDer::from(spki), long]);
+    let certified = Arc::new(CertifiedKey::new(chain, key).unwrap());
+    let mut server = server(ServerSettings::new(provider, Arc::new(certified)));
+    let (_, alert) = shake_and_fail(&mut client(client_settings()), &mut server);
+    let expected = Error::AlertReceived(AlertDescription::INTERNAL_ERROR);
+    assert_eq!(alert, Some(expected));
+}
+
+/// An AEAD that seals a number of records and then fails.
+#[derive(Debug)]
+struct Failing {
+    inner: Arc<dyn RecordAead>,
+    records: usize,
+}
+
+struct FailingSealer {
+    inner: Box<dyn RecordSealer>,
+    records: usize,
+}
+
+impl RecordAead for Failing {
+    fn key_len(&self) -> usize {
+        self.inner.key_len()
+    }
+
+    fn tag_len(&self) -> usize {
+        self.inner.tag_len()
+    }
+
+    fn sealer(
+        &self,
+        key: &[u8],
+        iv: &[u8; 12],
+    ) -> Result<Box<dyn RecordSealer>, crypto_api::Error> {
+        Ok(Box::new(FailingSealer {
+            inner: self.inner.sealer(key, iv)?,
+            records: self.records,
+        }))
+    }
+
+    fn opener(
+        &self,
+        key: &[u8],
+        iv: &[u8; 12],
+    ) -> Result<Box<dyn RecordOpener>, crypto_api::Error> {
+        self.inner.opener(key, iv)
+    }
+
+    fn implementation(&self) -> Implementation {
+        IMPLEMENTATION
+    }
+}
+
+impl RecordSealer for FailingSealer {
+    fn seal(&mut self, record: &mut SealRecord<'_>) -> Result<(), crypto_api::Error> {
+        let left = self.records.checked_sub(1);
+        self.records = left.ok_or(crypto_api::Error::Backend {
+            backend: "test",
+            operation: "seal",
+            detail: "worn out".into(),
+        })?;
+        self.inner.seal(record)
+    }
+}
+
+/// One more record could use a sequence number twice: not even an alert goes out.
+#[test]
+fn nothing_is_sealed_after_a_failure() {
+    let mut provider = repeating_provider(3);
+    for suite in &mut provider.suites {
+        suite.aead = Arc::new(Failing {
+            inner: suite.aead.clone(),
+            records: 3,
+        });
+    }
+    let mut settings = client_settings();
+    settings.provider = Arc::new(provider);
+    let mut client = client(settings);
+    shake(&mut client, &mut server(server_settings())).unwrap();
+    let data = alloc::vec![1; 4 * 16_384];
+    let mut out = alloc::vec![0; 100_000];
+    let error = client.seal(Payload::from(&data[..]), &mut out).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Crypto(crypto_api::Error::Backend { .. })
+    ));
+    assert!(client.output().is_empty());
+    client.close();
+    assert!(client.output().is_empty());
+    assert_eq!(client.seal(Payload::from(&data[..]), &mut out), Err(error));
 }

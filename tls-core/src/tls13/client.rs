@@ -36,6 +36,10 @@ use crate::wire::messages::{self, CertificateRequest, EncryptedExtensions};
 use crate::wire::{ExtensionType, HandshakeType};
 use crate::{Error, Misbehaviour};
 
+/// The longest cookie that is echoed, in bytes: half of what the extensions of a ClientHello
+/// hold, so that the others always fit beside it.
+const MAX_COOKIE_LEN: usize = 0x8000;
+
 /// What a client waits for.
 pub(crate) enum State {
     ServerHello(AwaitServerHello),
@@ -96,6 +100,8 @@ struct Hello {
     name: ServerName<'static>,
     random: [u8; 32],
     session_id: Vec<u8>,
+    /// Whether the dummy change_cipher_spec was sent.
+    dummy_sent: bool,
 }
 
 type Shares = Vec<Box<dyn ActiveKeyExchange>>;
@@ -119,6 +125,7 @@ pub(crate) fn start(
         name,
         random,
         session_id,
+        dummy_sent: false,
     });
     make_shares(hello, Vec::new(), out)
 }
@@ -174,7 +181,11 @@ impl Hello {
             .collect();
         let all = provider.verification_schemes();
         let server_name = match &self.name {
-            ServerName::DnsName(name) if settings.send_server_name => Some(name.as_ref()),
+            ServerName::DnsName(name) if settings.send_server_name => {
+                // Without the dot of the root (RFC 6066, section 3).
+                let name = name.as_ref();
+                Some(name.strip_suffix('.').unwrap_or(name))
+            }
             // Addresses are not names (RFC 6066, section 3).
             _ => None,
         };
@@ -193,9 +204,10 @@ impl Hello {
         .encode(bytes);
     }
 
-    /// The dummy that goes before the client's second flight (RFC 9846, appendix E.4).
-    fn change_cipher_spec(&self, out: &mut Output) {
-        if !self.session_id.is_empty() {
+    /// The one dummy that goes before the client's second flight (RFC 9846, appendix E.4).
+    fn change_cipher_spec(&mut self, out: &mut Output) {
+        if !self.session_id.is_empty() && !self.dummy_sent {
+            self.dummy_sent = true;
             out.change(Change::DummySpec);
         }
     }
@@ -275,10 +287,13 @@ impl AwaitServerHello {
         transcript.add(&sent);
         let mut transcript = transcript.into_retry()?;
         transcript.add(message.bytes());
+        if cookie.is_some_and(|cookie| cookie.len() > MAX_COOKIE_LEN) {
+            return Err(Misbehaviour::IllegalParameter("cookie").into());
+        }
         let has_cookie = cookie.is_some();
         let chosen = suite.id;
         let cookie = cookie.map(<[u8]>::to_vec);
-        let again = move |hello: Box<Hello>, shares: Shares, out: &mut Output| {
+        let again = move |mut hello: Box<Hello>, shares: Shares, out: &mut Output| {
             hello.change_cipher_spec(out);
             let sent = out.raw_message(|bytes| hello.encode(bytes, &shares, cookie.as_deref()));
             transcript.add(sent);
@@ -495,6 +510,9 @@ impl AwaitFinished {
     fn receive(self, message: &Message, out: &mut Output) -> Result<Next, Error> {
         let Self { mut rest } = self;
         let expected = rest.server_secret.finished(&rest.transcript.digest()?)?;
+        if expected.as_bytes().len() != message.body().len() {
+            return Err(Error::Decode("Finished"));
+        }
         if expected != *message.body() {
             return Err(Misbehaviour::WrongFinished.into());
         }

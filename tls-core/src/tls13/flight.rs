@@ -32,8 +32,8 @@ pub(crate) enum Change {
     Write(TrafficSecret, Suite),
     /// What is received next is under these keys.
     Read(TrafficSecret, Suite),
-    /// The client sends early data that will not be read.
-    SkipEarlyData,
+    /// So many bytes of early data are skipped, which the client sends unasked.
+    SkipEarlyData(usize),
 }
 
 impl Output {

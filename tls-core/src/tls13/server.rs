@@ -38,7 +38,7 @@ use crate::{CertificateError, CertificateProblem, Error, Misbehaviour, Parameter
 
 /// Early data that is skipped at the most, in bytes of records: what a client could have
 /// been promised by another server that shares this one's name.
-pub(crate) const MAX_SKIPPED_EARLY_DATA: usize = 1 << 16;
+const MAX_SKIPPED_EARLY_DATA: usize = 1 << 16;
 
 /// What a server waits for.
 pub(crate) enum State {
@@ -132,7 +132,7 @@ impl AwaitClientHello {
         let settings = self.config.settings();
         let provider = &settings.provider;
 
-        // Version first: what is wrong elsewhere in an older hello is not to be judged.
+        // Version first: what values mean in an older hello is not to be judged.
         if !hello
             .versions
             .as_ref()
@@ -197,8 +197,11 @@ impl AwaitClientHello {
         }
         transcript.add(message.bytes());
 
-        if hello.early_data {
-            out.change(Change::SkipEarlyData);
+        if retried {
+            // Early data ends at the second ClientHello (section 4.3.10).
+            out.change(Change::SkipEarlyData(0));
+        } else if hello.early_data && hello.offers_psk {
+            out.change(Change::SkipEarlyData(MAX_SKIPPED_EARLY_DATA));
         }
         let Some((group, share)) = share else {
             let common = provider
@@ -304,7 +307,7 @@ fn request_retry(
 ) -> Result<Next, Error> {
     let mut transcript = transcript.into_retry()?;
     out.message(&mut transcript, |bytes| {
-        hello::encode_retry_request(bytes, &first.session_id, suite.id, group, None);
+        hello::encode_retry_request(bytes, &first.session_id, suite.id, group);
     });
     if !first.session_id.is_empty() {
         out.change(Change::DummySpec);
@@ -540,6 +543,9 @@ impl AwaitFinished {
             negotiated,
         } = *self.rest;
         let expected = client_secret.finished(&transcript.digest()?)?;
+        if expected.as_bytes().len() != message.body().len() {
+            return Err(Error::Decode("Finished"));
+        }
         if expected != *message.body() {
             return Err(Misbehaviour::WrongFinished.into());
         }

@@ -110,6 +110,9 @@ pub(crate) fn put_alpn<'a>(out: &mut Vec<u8>, names: impl Iterator<Item = &'a [u
     });
 }
 
+/// More protocols than any application speaks; each costs more memory here than on the wire.
+const MAX_ALPN_NAMES: usize = 64;
+
 /// Reads a list of protocol names: at least one, none empty.
 pub(crate) fn read_alpn(reader: &mut Reader<'_>) -> Result<Vec<Vec<u8>>, Error> {
     let mut list = reader.nested16("ALPN")?;
@@ -118,6 +121,9 @@ pub(crate) fn read_alpn(reader: &mut Reader<'_>) -> Result<Vec<Vec<u8>>, Error> 
         let name = list.vec8()?;
         if name.is_empty() {
             return Err(Error::Decode("ALPN"));
+        }
+        if names.len() == MAX_ALPN_NAMES {
+            return Err(Misbehaviour::Flood("application protocols").into());
         }
         names.push(name.to_vec());
     }

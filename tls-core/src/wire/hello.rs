@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crypto_api::{CipherSuite, NamedGroup, SignatureScheme};
+use rustls_pki_types::{DnsName, IpAddr};
 
 use super::codec::{Reader, Write};
 use super::extensions::{self, Extensions};
@@ -27,7 +28,6 @@ pub(crate) struct ClientHello<'a> {
     pub(crate) schemes: Option<Vec<SignatureScheme>>,
     pub(crate) certificate_schemes: Option<Vec<SignatureScheme>>,
     pub(crate) alpn: Option<Vec<Vec<u8>>>,
-    pub(crate) cookie: Option<&'a [u8]>,
     pub(crate) early_data: bool,
     pub(crate) offers_psk: bool,
     pub(crate) psk_modes: bool,
@@ -65,7 +65,6 @@ impl<'a> ClientHello<'a> {
             schemes: None,
             certificate_schemes: None,
             alpn: None,
-            cookie: None,
             early_data: false,
             offers_psk: false,
             psk_modes: false,
@@ -99,7 +98,8 @@ impl<'a> ClientHello<'a> {
             Reader::list16,
         )?;
         self.alpn = list.parse(E::ALPN, "ALPN", extensions::read_alpn)?;
-        self.cookie = list.parse(E::COOKIE, "cookie", read_cookie)?;
+        // Of form only: this server sends none, so whatever it is, it is not ours.
+        list.parse(E::COOKIE, "cookie", read_cookie)?;
         self.early_data = list
             .parse(E::EARLY_DATA, "early_data", |_| Ok(()))?
             .is_some();
@@ -141,10 +141,15 @@ fn read_server_name<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a str>, Erro
         if host.is_some() {
             return Err(Misbehaviour::IllegalParameter("server_name").into());
         }
-        let name = core::str::from_utf8(name)
-            .ok()
-            .filter(|name| !name.is_empty() && name.is_ascii())
-            .ok_or(Error::Decode("server_name"))?;
+        let name = core::str::from_utf8(name).map_err(|_| Error::Decode("server_name"))?;
+        // Names go on to selectors and logs: nothing but host names may. An address has no
+        // business here (RFC 6066, section 3), but clients exist that send theirs.
+        if IpAddr::try_from(name).is_ok() {
+            continue;
+        }
+        if DnsName::try_from(name).is_err() {
+            return Err(Misbehaviour::IllegalParameter("server_name").into());
+        }
         host = Some(name);
     }
     Ok(host)
@@ -370,14 +375,10 @@ pub(crate) fn encode_retry_request(
     session_id: &[u8],
     cipher_suite: CipherSuite,
     group: NamedGroup,
-    cookie: Option<&[u8]>,
 ) {
     use ExtensionType as E;
     encode_hello(out, &RETRY_RANDOM, session_id, cipher_suite, |out| {
         extensions::put(out, E::KEY_SHARE, |out| out.put_u16(group.0));
-        if let Some(cookie) = cookie {
-            extensions::put(out, E::COOKIE, |out| out.nest16(|out| out.put(cookie)));
-        }
         extensions::put(out, E::SUPPORTED_VERSIONS, |out| out.put_u16(TLS13));
     });
 }

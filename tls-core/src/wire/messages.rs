@@ -85,6 +85,10 @@ const OF_HELLOS: &[ExtensionType] = &[
     ExtensionType::KEY_SHARE,
 ];
 
+/// More authorities than a client can make sense of; each costs more memory here than on
+/// the wire.
+const MAX_AUTHORITIES: usize = 2048;
+
 /// CertificateRequest (section 4.4.2).
 #[derive(Debug)]
 pub(crate) struct CertificateRequest {
@@ -129,6 +133,9 @@ impl CertificateRequest {
                         let name = names.vec16()?;
                         if name.is_empty() {
                             return Err(Error::Decode("certificate_authorities"));
+                        }
+                        if authorities.len() == MAX_AUTHORITIES {
+                            return Err(Misbehaviour::Flood("certificate authorities").into());
                         }
                         authorities.push(name.to_vec());
                     }
