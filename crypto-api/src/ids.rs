@@ -109,13 +109,16 @@ code_points! {
 }
 
 impl SignatureScheme {
-    /// Whether TLS 1.3 lets a CertificateVerify use this scheme. PKCS#1 v1.5 is for the
-    /// signatures inside certificates only (RFC 9846, section 4.3.3).
+    /// Whether TLS 1.3 lets a CertificateVerify use this scheme. PKCS#1 v1.5, DSA, and all
+    /// over SHA-1, SHA-224 or MD5 are not (RFC 9846, section 4.3.3).
     pub fn allowed_in_handshake(self) -> bool {
-        !matches!(
-            self,
-            Self::RSA_PKCS1_SHA256 | Self::RSA_PKCS1_SHA384 | Self::RSA_PKCS1_SHA512
-        )
+        // Up to SHA-512 the code points are pairs of TLS 1.2: hash, and then RSA, DSA, ECDSA.
+        let [hash, signature] = self.0.to_be_bytes();
+        match hash {
+            0..=3 => false,
+            4..=6 => signature > 2,
+            _ => true,
+        }
     }
 }
 
@@ -178,8 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn pkcs1_is_for_certificates_only() {
+    fn old_signatures_are_for_certificates_only() {
         assert!(!SignatureScheme::RSA_PKCS1_SHA256.allowed_in_handshake());
+        assert!(!SignatureScheme(0x0203).allowed_in_handshake());
+        assert!(!SignatureScheme(0x0402).allowed_in_handshake());
+        assert!(SignatureScheme::ECDSA_SECP256R1_SHA256.allowed_in_handshake());
         assert!(SignatureScheme::RSA_PSS_RSAE_SHA256.allowed_in_handshake());
     }
 }

@@ -60,7 +60,7 @@ pub struct CryptoProvider {
     pub key_loaders: Vec<Arc<dyn KeyLoader>>,
     /// Randomness.
     pub random: Arc<dyn SecureRandom>,
-    /// Protection of session tickets; without it a server issues none.
+    /// Protection of session tickets, if the server is to issue any.
     pub tickets: Option<Arc<dyn TicketProtector>>,
 }
 
@@ -259,6 +259,9 @@ impl CryptoProvider {
             if self.hash(suite.hash).is_none() {
                 return Err(ProviderFault::SuiteWithoutHash(suite.id, suite.hash));
             }
+            if suite.seal_limit < 2 {
+                return Err(ProviderFault::SealLimit(suite.id));
+            }
             if self.suites.iter().skip(at + 1).any(|s| s.id == suite.id) {
                 return Err(ProviderFault::Duplicate(suite.id.to_string()));
             }
@@ -361,6 +364,8 @@ pub enum ProviderFault {
     NoSuchGroup(NamedGroup),
     /// A suite whose hash function is missing.
     SuiteWithoutHash(CipherSuite, HashAlgorithm),
+    /// A suite whose keys may not seal even a KeyUpdate and one record more.
+    SealLimit(CipherSuite),
     /// HMAC or HKDF listed with a hash that they are not over.
     HashMismatch(HashAlgorithm),
     /// An algorithm that is listed twice.
@@ -384,6 +389,12 @@ impl fmt::Display for ProviderFault {
             Self::NoSuchGroup(id) => write!(f, "no linked backend supplies group {id}"),
             Self::SuiteWithoutHash(id, hash) => {
                 write!(f, "provider has cipher suite {id} but not its hash {hash}")
+            }
+            Self::SealLimit(id) => {
+                write!(
+                    f,
+                    "a key of cipher suite {id} may seal less than two records"
+                )
             }
             Self::HashMismatch(hash) => {
                 write!(
