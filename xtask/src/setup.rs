@@ -29,6 +29,11 @@ enum Sign {
 /// The one list: local machines and CI install from it.
 const NEEDS: &[Need] = &[
     Need {
+        package: "iproute2",
+        sign: Sign::Program("ip"),
+        why: "brings up the loopback of a network namespace for gnutls-serv",
+    },
+    Need {
         package: "pkg-config",
         sign: Sign::Program("pkg-config"),
         why: "finds the system's OpenSSL for backend-openssl",
