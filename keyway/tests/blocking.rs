@@ -4,11 +4,14 @@ mod support;
 
 use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
 use keyway::{ClientConfig, ServerConfig, Stream};
-use support::{Authority, Pipe, configs, localhost, pattern, slow_configs, tcp, tls_error};
+use support::{
+    Authority, Pipe, brittle_configs, configs, localhost, pattern, slow_configs, tcp, tls_error,
+};
 
 /// Both ends over TCP, the server's in a thread of its own.
 fn over_tcp<R: Send>(
@@ -213,6 +216,37 @@ fn the_alert_goes_out_even_if_the_transport_is_full() {
     let error = server.handshake().unwrap_err();
     assert_eq!(tls_error(&error), &keyway::Error::NotTls(*b"GET /"));
     assert_eq!(near.waiting(), 7);
+}
+
+/// Both ends over a pipe that never blocks, their handshake done.
+fn over_pipe(
+    (server, client): (Arc<ServerConfig>, Arc<ClientConfig>),
+) -> (Stream<Pipe>, Stream<Pipe>) {
+    let (near, far) = Pipe::pair();
+    let mut server = Stream::server(server, far);
+    let mut client = Stream::client(client, localhost(), near).unwrap();
+    while client.connection().is_handshaking() || server.connection().is_handshaking() {
+        blocks(client.handshake());
+        blocks(server.handshake());
+    }
+    (server, client)
+}
+
+#[test]
+fn what_has_come_is_read_before_the_error() {
+    let (server, client, broken) = brittle_configs();
+    let (mut server, mut client) = over_pipe((server, client));
+    client.write_all(b"all of it").unwrap();
+    assert_eq!(server.fill_buf().unwrap(), b"all of it");
+    server.consume(4);
+    broken.store(true, Ordering::Relaxed);
+    let error = server.write(b"x").unwrap_err();
+    assert!(matches!(tls_error(&error), keyway::Error::Crypto(_)));
+    let mut rest = [0; 5];
+    server.read_exact(&mut rest).unwrap();
+    assert_eq!(&rest, b"of it");
+    let error = server.read(&mut rest).unwrap_err();
+    assert!(matches!(tls_error(&error), keyway::Error::Crypto(_)));
 }
 
 /// Whether it would block; any other error is a failed test.

@@ -151,7 +151,7 @@ impl Engine {
         if let Ok(()) = ready!(self.poll_push(io, cx)) {
             let _ = ready!(io.poll_flush(cx));
         }
-        self.input.release();
+        self.release_input();
         Poll::Ready(io_error(error))
     }
 

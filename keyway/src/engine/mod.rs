@@ -174,9 +174,11 @@ impl Engine {
         self.input.room(self.wanted, size)
     }
 
-    /// Lets the input's memory go if it holds nothing.
+    /// Lets the input's memory go if it holds nothing that anyone will want: no data that
+    /// waits to be taken, also after a failure, and no bytes that the connection may use.
     fn release_input(&mut self) {
-        if self.data.is_empty() && self.input.is_empty() {
+        let failed = matches!(self.receiving, Receiving::Failed(_));
+        if self.data.is_empty() && (failed || self.input.is_empty()) {
             self.input.release();
             self.data = 0..0;
         }

@@ -11,12 +11,13 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use keyway::crypto::{
-    Error, Implementation, Op, PendingOp, SecureRandom, SignatureScheme, SigningKey,
+    Error, Implementation, Op, PendingOp, RecordAead, RecordOpener, RecordSealer, SealRecord,
+    SecureRandom, SignatureScheme, SigningKey,
 };
 use keyway::pki::parse_certificates;
 use keyway::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
@@ -370,4 +371,78 @@ pub fn slow_configs() -> (Arc<ServerConfig>, Arc<ClientConfig>, Arc<Desk>) {
         .build()
         .unwrap();
     (server, client, desk)
+}
+
+/// A record protection whose sealing keys stop working when the switch is thrown.
+#[derive(Debug)]
+struct Brittle {
+    aead: Arc<dyn RecordAead>,
+    broken: Arc<AtomicBool>,
+}
+
+struct BrittleSealer {
+    sealer: Box<dyn RecordSealer>,
+    broken: Arc<AtomicBool>,
+}
+
+impl RecordAead for Brittle {
+    fn key_len(&self) -> usize {
+        self.aead.key_len()
+    }
+
+    fn tag_len(&self) -> usize {
+        self.aead.tag_len()
+    }
+
+    fn sealer(&self, key: &[u8], iv: &[u8; 12]) -> Result<Box<dyn RecordSealer>, Error> {
+        Ok(Box::new(BrittleSealer {
+            sealer: self.aead.sealer(key, iv)?,
+            broken: self.broken.clone(),
+        }))
+    }
+
+    fn opener(&self, key: &[u8], iv: &[u8; 12]) -> Result<Box<dyn RecordOpener>, Error> {
+        self.aead.opener(key, iv)
+    }
+
+    fn implementation(&self) -> Implementation {
+        self.aead.implementation()
+    }
+}
+
+impl RecordSealer for BrittleSealer {
+    fn seal(&mut self, record: &mut SealRecord<'_>) -> Result<(), Error> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(Error::Backend {
+                backend: "test",
+                operation: "seal",
+                detail: "switched off".into(),
+            });
+        }
+        self.sealer.seal(record)
+    }
+}
+
+/// A server whose sealing keys stop working when the switch is thrown, and a client that
+/// trusts it.
+pub fn brittle_configs() -> (Arc<ServerConfig>, Arc<ClientConfig>, Arc<AtomicBool>) {
+    let authority = Authority::new();
+    let broken = Arc::new(AtomicBool::new(false));
+    let mut provider = keyway::provider::fastest().unwrap();
+    for suite in &mut provider.suites {
+        suite.aead = Arc::new(Brittle {
+            aead: suite.aead.clone(),
+            broken: broken.clone(),
+        });
+    }
+    let server = ServerBuilder::new()
+        .provider(provider)
+        .certificate(authority.issue("localhost").credentials())
+        .build()
+        .unwrap();
+    let client = ClientBuilder::new()
+        .trust(Trust::pem(authority.pem()))
+        .build()
+        .unwrap();
+    (server, client, broken)
 }
