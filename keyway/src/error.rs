@@ -129,16 +129,9 @@ impl fmt::Display for SetupError {
     }
 }
 
-impl std::error::Error for SetupError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::KeyLog { reason, .. } => Some(reason),
-            Self::Pki { reason, .. } => Some(reason),
-            Self::Config(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+/// Without a source: the text has the reason in it, and programs that print a chain of causes
+/// would say it twice.
+impl std::error::Error for SetupError {}
 
 impl From<ConfigError> for SetupError {
     fn from(error: ConfigError) -> Self {

@@ -160,15 +160,9 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Key { reason, .. } => Some(reason),
-            Self::Pair { reason, .. } => Some(&**reason),
-            _ => None,
-        }
-    }
-}
+/// Without a source: the text has the reason in it, and programs that print a chain of causes
+/// would say it twice.
+impl std::error::Error for Error {}
 
 /// The reason of a [`Pair`](Error::Pair) stays what it is; all others keep their words.
 impl From<Error> for ConfigError {
