@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 
 use keyway::crypto::Payload;
@@ -112,6 +112,31 @@ fn streams_allocate_nothing_per_record() {
     work();
     let counted = allocation_counter::measure(|| (0..250).for_each(|_| work()));
     assert_eq!(counted.count_total, 0);
+}
+
+/// Anyone can make a server hold memory for a handshake: not more than they have paid for.
+#[test]
+fn a_handshake_holds_as_much_as_has_come() {
+    let (near, far) = Pipe::pair();
+    let mut server = Stream::server(configs().0, far);
+    let mut wait = |bytes: &[u8]| {
+        near.inject(bytes);
+        let outcome = server.handshake().unwrap_err();
+        assert_eq!(outcome.kind(), ErrorKind::WouldBlock);
+        // What the pipe holds is not the server's.
+        near.shrink();
+    };
+    // The header of a record of 16,384 bytes, the first of which is all that comes for now.
+    let mut held = 0;
+    let counted = allocation_counter::measure(|| wait(&[22, 3, 1, 64, 0, 1]));
+    held += counted.bytes_current;
+    assert!((1..=4096).contains(&held), "{held} bytes for 6");
+    for come in (1006..16_006).step_by(1000) {
+        let counted = allocation_counter::measure(|| wait(&[0; 1000]));
+        held += counted.bytes_current;
+        assert!(held >= come, "{held} bytes for {come}");
+        assert!(held <= 4096.max(2 * come), "{held} bytes for {come}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 pub(crate) const FULL: usize = 4 * (5 + 16_384 + 1 + 16);
 
 /// The size to start with during a handshake, when anyone can make us hold one.
-pub(crate) const SMALL: usize = 4096;
+const SMALL: usize = 4096;
 
 /// How many buffers a thread keeps.
 const KEPT: usize = 8;
@@ -83,6 +83,19 @@ impl Buffer {
         self.bytes.get_mut(len..).unwrap_or_default()
     }
 
+    /// Room for bytes from someone who has proved nothing yet, and may announce much and send
+    /// little: a small buffer, which doubles whenever it is full, up to the `wanted` bytes.
+    /// So no more is held than twice of what has come.
+    pub(crate) fn cautious_room(&mut self, wanted: usize) -> &mut [u8] {
+        let len = self.end - self.start;
+        let least = if len < self.bytes.len() {
+            1
+        } else {
+            wanted.min(len)
+        };
+        self.room(least, SMALL)
+    }
+
     /// Lets the memory go. Whatever was filled is lost.
     pub(crate) fn release(&mut self) {
         if !self.bytes.is_empty() {
@@ -106,14 +119,13 @@ impl Drop for Buffer {
 }
 
 fn take(size: usize) -> Vec<u8> {
-    let kept = if (SMALL + 1..=FULL).contains(&size) {
+    let kept = if size == FULL {
         // No store while the thread ends.
-        let kept = STORE.try_with(|store| store.borrow_mut().pop());
-        Some(kept.ok().flatten().unwrap_or_else(|| vec![0; FULL]))
+        STORE.try_with(|store| store.borrow_mut().pop())
     } else {
-        None
+        Ok(None)
     };
-    kept.unwrap_or_else(|| vec![0; size])
+    kept.ok().flatten().unwrap_or_else(|| vec![0; size])
 }
 
 fn give_back(bytes: Vec<u8>) {
@@ -151,6 +163,21 @@ mod tests {
         assert!(buffer.is_empty());
         buffer.release();
         assert_eq!(buffer.held(), 0);
+    }
+
+    #[test]
+    fn caution_doubles_what_is_full() {
+        let mut buffer = Buffer::default();
+        let mut sizes = Vec::new();
+        for come in 0..10_000 {
+            let room = buffer.cautious_room(10_000 - come);
+            assert!(!room.is_empty());
+            if sizes.last() != Some(&buffer.held()) {
+                sizes.push(buffer.held());
+            }
+            buffer.fill(1);
+        }
+        assert_eq!(sizes, [SMALL, 2 * SMALL, 10_000]);
     }
 
     #[test]

@@ -166,12 +166,11 @@ impl Engine {
 
     /// Room for bytes from the peer.
     fn input_room(&mut self) -> &mut [u8] {
-        let size = if self.connection.is_handshaking() {
-            buffer::SMALL
+        if self.connection.is_handshaking() {
+            self.input.cautious_room(self.wanted)
         } else {
-            buffer::FULL
-        };
-        self.input.room(self.wanted, size)
+            self.input.room(self.wanted, buffer::FULL)
+        }
     }
 
     /// Lets the input's memory go if it holds nothing that anyone will want: no data that
