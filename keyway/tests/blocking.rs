@@ -218,6 +218,28 @@ fn the_alert_goes_out_even_if_the_transport_is_full() {
     assert_eq!(near.waiting(), 7);
 }
 
+#[test]
+fn a_handshake_that_was_given_up_is_an_error() {
+    let (near, far) = Pipe::pair();
+    let (server, client) = configs();
+    let mut client = Stream::client(client, localhost(), near).unwrap();
+    client.close().unwrap();
+    for _ in 0..2 {
+        let error = client.handshake().unwrap_err();
+        assert!(matches!(tls_error(&error), keyway::Error::Usage(_)));
+        let error = client.read(&mut [0]).unwrap_err();
+        assert!(matches!(tls_error(&error), keyway::Error::Usage(_)));
+        assert_eq!(
+            client.write(b"x").unwrap_err().kind(),
+            ErrorKind::BrokenPipe
+        );
+    }
+    let mut server = Stream::server(server, far);
+    server.close().unwrap();
+    let error = server.handshake().unwrap_err();
+    assert!(matches!(tls_error(&error), keyway::Error::Usage(_)));
+}
+
 /// Both ends over a pipe that never blocks, their handshake done.
 fn over_pipe(
     (server, client): (Arc<ServerConfig>, Arc<ClientConfig>),

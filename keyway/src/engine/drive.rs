@@ -26,10 +26,11 @@ impl Engine {
         io: &mut impl Transport,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while self.connection.is_handshaking() {
+        // Not "while it is handshaking": one that was given up does so no longer.
+        while self.connection.suite().is_none() {
             match ready!(self.poll_turn(io, cx))? {
                 // The core lets neither happen before the handshake is done.
-                Turn::Data | Turn::Closed if self.connection.is_handshaking() => {
+                Turn::Data | Turn::Closed if self.connection.suite().is_none() => {
                     let error = self.fail(Error::Truncated);
                     return Poll::Ready(Err(io_error(error)));
                 }
