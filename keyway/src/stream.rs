@@ -31,9 +31,10 @@ use crate::gather;
 /// # Errors
 ///
 /// What went wrong in TLS is an [`io::Error`] that carries a [`tls_core::Error`], found with
-/// [`io::Error::get_ref`]; an alert that tells the peer was written before. Errors of the
-/// transport come as they are. A transport that does not block may return
-/// [`WouldBlock`](io::ErrorKind::WouldBlock) anywhere: nothing is lost, make the call again.
+/// [`io::Error::get_ref`]; an alert that tells the peer was written before, or goes out with
+/// a later `flush` if the transport had no room. Errors of the transport come as they are. A
+/// transport that does not block may return [`WouldBlock`](io::ErrorKind::WouldBlock)
+/// anywhere: nothing is lost, make the call again.
 /// Data that was sealed but not yet written goes out with the next call; `flush` to be sure.
 ///
 /// # Pending operations

@@ -118,6 +118,43 @@ async fn a_cancelled_read_loses_nothing() {
     assert!(cancelled > 10, "only {cancelled} reads were cancelled");
 }
 
+/// The peer sends rubbish and reads nothing: there is no room for the alert, and both tasks
+/// are to learn what happened all the same.
+#[tokio::test]
+async fn a_peer_that_does_not_read_cannot_hide_the_error() {
+    let (client, server) = pair(configs(), 300).await;
+    let (mut reader, mut writer) = split(server);
+    let mut raw = client.into_inner();
+    let reading = tokio::spawn(async move { (reader.read_u8().await.unwrap_err(), reader) });
+    let writing = tokio::spawn(async move {
+        let error = writer.write_all(&pattern(200_000)).await.unwrap_err();
+        (error, writer)
+    });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!reading.is_finished() && !writing.is_finished());
+    raw.write_all(&[[23, 3, 3, 0, 32].as_slice(), &[0; 32]].concat())
+        .await
+        .unwrap();
+    let reading = timeout(Duration::from_secs(5), reading).await;
+    let (error, reader) = reading.expect("the reader hangs").unwrap();
+    let bad = keyway::Error::Crypto(keyway::crypto::Error::BadTag);
+    assert_eq!(tls_error(&error), &bad);
+    let writing = timeout(Duration::from_secs(5), writing).await;
+    let (error, writer) = writing.expect("the writer hangs").unwrap();
+    assert_eq!(tls_error(&error), &bad);
+
+    // The alert goes out last, when there is room.
+    let mut server = reader.unsplit(writer);
+    let mut sent = Vec::new();
+    let (ended, read) = tokio::join!(server.shutdown(), async {
+        timeout(Duration::from_millis(100), raw.read_to_end(&mut sent)).await
+    });
+    ended.unwrap();
+    read.expect("shut down").unwrap();
+    let alert = [23, 3, 3, 0, 2 + 1 + 16];
+    assert_eq!(sent[sent.len() - 24..][..5], alert);
+}
+
 #[tokio::test]
 async fn a_cut_stream_is_not_an_end() {
     let (mut client, mut server) = pair(configs(), 4096).await;
@@ -134,8 +171,8 @@ async fn a_cut_stream_is_not_an_end() {
 #[tokio::test]
 async fn the_peer_learns_why() {
     let (server, client) = (Acceptor::new(configs().0), Connector::new(configs().1));
-    // So narrow that the alert does not fit at once.
-    let (near, far) = tokio::io::duplex(3);
+    // Narrow, but there is room for the alert: behind a peer that reads.
+    let (near, far) = tokio::io::duplex(100);
     let (client, server) = tokio::join!(client.connect(localhost(), near), server.accept(far));
     let (client, server) = (client.unwrap_err(), server.unwrap_err());
     assert!(

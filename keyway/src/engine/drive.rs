@@ -32,7 +32,7 @@ impl Engine {
                 // The core lets neither happen before the handshake is done.
                 Turn::Data | Turn::Closed if self.connection.suite().is_none() => {
                     let error = self.fail(Error::Truncated);
-                    return Poll::Ready(Err(io_error(error)));
+                    return Poll::Ready(Err(self.report(io, cx, error)));
                 }
                 // The end of the handshake and the first data may come together.
                 Turn::Progress | Turn::Data | Turn::Closed => {}
@@ -40,7 +40,7 @@ impl Engine {
         }
         if let Receiving::Failed(error) = &self.receiving {
             let error = error.clone();
-            return self.poll_failed(io, cx, error).map(Err);
+            return Poll::Ready(Err(self.report(io, cx, error)));
         }
         self.poll_flush(io, cx)
     }
@@ -76,7 +76,7 @@ impl Engine {
         }
         if let Receiving::Failed(error) = &self.receiving {
             let error = error.clone();
-            return self.poll_failed(io, cx, error).map(Err);
+            return Poll::Ready(Err(self.report(io, cx, error)));
         }
         if self.closed {
             return Poll::Ready(Err(io::Error::new(
@@ -93,7 +93,7 @@ impl Engine {
             Err(error) => {
                 self.output.release();
                 let error = self.fail(error);
-                return self.poll_failed(io, cx, error).map(Err);
+                return Poll::Ready(Err(self.report(io, cx, error)));
             }
         };
         match self.poll_push(io, cx) {
@@ -141,19 +141,13 @@ impl Engine {
         }
     }
 
-    /// The connection's error, once its alert is with the transport. A transport that fails
-    /// too has nothing to add.
-    fn poll_failed(
-        &mut self,
-        io: &mut impl Transport,
-        cx: &mut Context<'_>,
-        error: Error,
-    ) -> Poll<io::Error> {
-        if let Ok(()) = ready!(self.poll_push(io, cx)) {
-            let _ = ready!(io.poll_flush(cx));
-        }
+    /// The connection's error. Its alert is offered to the transport, but nobody waits for
+    /// that: a peer that does not read would hide the error for ever. What is not taken goes
+    /// out with the next call. A transport that fails too has nothing to add.
+    fn report(&mut self, io: &mut impl Transport, cx: &mut Context<'_>, error: Error) -> io::Error {
+        let _ = self.poll_flush(io, cx);
         self.release_input();
-        Poll::Ready(io_error(error))
+        io_error(error)
     }
 
     /// Lets the connection go on once, and does what it needs for that.
@@ -166,7 +160,7 @@ impl Engine {
         let was_handshaking = self.connection.is_handshaking();
         let step = match self.step() {
             Ok(step) => step,
-            Err(error) => return self.poll_failed(io, cx, error).map(Err),
+            Err(error) => return Poll::Ready(Err(self.report(io, cx, error))),
         };
         match step {
             Step::Data => Poll::Ready(Ok(Turn::Data)),
@@ -185,7 +179,7 @@ impl Engine {
                     Ok(()) => Poll::Ready(Ok(Turn::Progress)),
                     Err(error) => {
                         let error = self.fail(error);
-                        self.poll_failed(io, cx, error).map(Err)
+                        Poll::Ready(Err(self.report(io, cx, error)))
                     }
                 }
             }
@@ -211,7 +205,7 @@ impl Engine {
                         }
                         Err(error) => {
                             let error = self.fail(error);
-                            self.poll_failed(io, cx, error).map(Err)
+                            Poll::Ready(Err(self.report(io, cx, error)))
                         }
                     },
                     (Poll::Ready(Err(error)), None) => Poll::Ready(Err(error)),

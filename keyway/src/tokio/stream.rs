@@ -25,8 +25,9 @@ use crate::gather;
 /// writing side down; reading goes on. Dropping a stream sends nothing.
 ///
 /// What went wrong in TLS is an [`io::Error`] that carries a [`tls_core::Error`], found with
-/// [`io::Error::get_ref`]; an alert that tells the peer was written before. Errors of the
-/// transport come as they are.
+/// [`io::Error::get_ref`]; an alert that tells the peer was written before, or goes out with
+/// a later flush or shutdown if the transport had no room. Errors of the transport come as
+/// they are.
 ///
 /// Cryptographic operations that are pending wake the task that waits for them. Buffers are
 /// held only while there is something in them: an idle stream has none.
