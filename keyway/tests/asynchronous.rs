@@ -4,11 +4,12 @@ mod support;
 
 use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use keyway::tokio::{Acceptor, Connector, TlsStream};
 use keyway::{ClientConfig, ServerConfig};
-use support::{configs, localhost, pattern, slow_configs, tls_error};
+use support::{brittle_configs, configs, localhost, pattern, slow_configs, tls_error};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -118,6 +119,45 @@ async fn a_cancelled_read_loses_nothing() {
     assert!(cancelled > 10, "only {cancelled} reads were cancelled");
 }
 
+/// The future that writes is dropped while the transport is full. What it has sealed goes out
+/// with whatever the same task does next.
+#[tokio::test]
+async fn a_cancelled_flush_goes_on_with_the_next_read() {
+    let (mut client, server) = pair(configs(), 64).await;
+    client.write_all(&pattern(1000)).await.unwrap();
+    let cut = timeout(Duration::from_millis(20), client.flush()).await;
+    assert!(cut.is_err(), "the pipe held everything");
+    let served = tokio::spawn(answer(server));
+    let answer = timeout(Duration::from_secs(5), client.read_u8()).await;
+    assert_eq!(answer.expect("the rest never left").unwrap(), b'!');
+    served.await.unwrap();
+}
+
+/// The same with a task for each direction: the one that reads has been waiting for long.
+#[tokio::test]
+async fn a_cancelled_flush_goes_on_with_a_reader_that_waits() {
+    let (client, server) = pair(configs(), 64).await;
+    let (mut reader, mut writer) = split(client);
+    let answered = tokio::spawn(async move { reader.read_u8().await.unwrap() });
+    tokio::task::yield_now().await;
+    writer.write_all(&pattern(1000)).await.unwrap();
+    let cut = timeout(Duration::from_millis(20), writer.flush()).await;
+    assert!(cut.is_err(), "the pipe held everything");
+    let served = tokio::spawn(answer(server));
+    let answered = timeout(Duration::from_secs(5), answered).await;
+    assert_eq!(answered.expect("the rest never left").unwrap(), b'!');
+    served.await.unwrap();
+}
+
+/// Reads the thousand bytes of the two tests above and answers.
+async fn answer(mut server: TlsStream<DuplexStream>) {
+    let mut got = vec![0; 1000];
+    server.read_exact(&mut got).await.unwrap();
+    assert!(got == pattern(1000));
+    server.write_all(b"!").await.unwrap();
+    server.flush().await.unwrap();
+}
+
 /// The peer sends rubbish and reads nothing: there is no room for the alert, and both tasks
 /// are to learn what happened all the same.
 #[tokio::test]
@@ -153,6 +193,22 @@ async fn a_peer_that_does_not_read_cannot_hide_the_error() {
     read.expect("shut down").unwrap();
     let alert = [23, 3, 3, 0, 2 + 1 + 16];
     assert_eq!(sent[sent.len() - 24..][..5], alert);
+}
+
+/// A backend fails under the task that writes: the one that reads waits in vain, and is told.
+#[tokio::test]
+async fn a_failed_write_ends_the_wait_of_the_reader() {
+    let (server, client, broken) = brittle_configs();
+    let (_client, server) = pair((server, client), 4096).await;
+    let (mut reader, mut writer) = split(server);
+    let reading = tokio::spawn(async move { reader.read_u8().await.unwrap_err() });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    broken.store(true, Ordering::Relaxed);
+    let error = writer.write(b"x").await.unwrap_err();
+    assert!(matches!(tls_error(&error), keyway::Error::Crypto(_)));
+    let reading = timeout(Duration::from_secs(5), reading).await;
+    let error = reading.expect("the reader hangs").unwrap();
+    assert!(matches!(tls_error(&error), keyway::Error::Crypto(_)));
 }
 
 #[tokio::test]

@@ -170,7 +170,7 @@ impl Engine {
             }
             Step::Operation => {
                 // What can go out already does, while the operation is under way.
-                if let Poll::Ready(Err(error)) = self.poll_push_aside(io, cx) {
+                if let Poll::Ready(Err(error)) = self.poll_flush(io, cx) {
                     return Poll::Ready(Err(error));
                 }
                 let outcome = self.connection.poll(cx);
@@ -190,7 +190,7 @@ impl Engine {
             Step::Input => {
                 // A peer that refused us closes its side: our write fails, and yet its alert
                 // is there to be read and says why. So reading comes before complaining.
-                let unwritten = match self.poll_push_aside(io, cx) {
+                let unwritten = match self.poll_flush(io, cx) {
                     Poll::Ready(Err(error)) => Some(error),
                     _ => None,
                 };
@@ -213,19 +213,6 @@ impl Engine {
                 }
             }
         }
-    }
-
-    /// Writes on behalf of a reader: not if a writer waits, who does it and must be the one
-    /// that the transport wakes.
-    fn poll_push_aside(
-        &mut self,
-        io: &mut impl Transport,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.writer.is_some() {
-            return Poll::Pending;
-        }
-        self.poll_flush(io, cx)
     }
 
     fn poll_receive(

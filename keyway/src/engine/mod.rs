@@ -9,7 +9,6 @@ mod drive;
 
 use std::fmt;
 use std::ops::Range;
-use std::task::Waker;
 
 use crypto_api::Payload;
 use rustls_pki_types::UnixTime;
@@ -58,9 +57,6 @@ pub(crate) struct Engine {
     closed: bool,
     /// Whether the last turn ended because an operation is pending.
     awaits_operation: bool,
-    /// A task that waits for room to write. Until it was woken it drives the output, and
-    /// whoever reads must leave the transport's writing side alone: it knows one task only.
-    pub(crate) writer: Option<Waker>,
 }
 
 enum Receiving {
@@ -93,7 +89,6 @@ impl Engine {
             receiving: Receiving::Open,
             closed: false,
             awaits_operation: false,
-            writer: None,
         }
     }
 
@@ -155,12 +150,9 @@ impl Engine {
         })
     }
 
-    /// Notes that the connection is dead, and wakes who waits to write so that they know.
+    /// Notes that the connection is dead.
     fn fail(&mut self, error: Error) -> Error {
         self.receiving = Receiving::Failed(error.clone());
-        if let Some(writer) = self.writer.take() {
-            writer.wake();
-        }
         error
     }
 

@@ -42,6 +42,7 @@
 //! ```
 
 mod stream;
+mod tasks;
 
 pub use stream::TlsStream;
 

@@ -9,6 +9,7 @@ use ::tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use crypto_api::Payload;
 use tls_core::{Connection, Error};
 
+use super::tasks::{Direction, Tasks};
 use crate::engine::{Engine, Transport};
 use crate::gather;
 
@@ -35,6 +36,7 @@ use crate::gather;
 pub struct TlsStream<T> {
     engine: Engine,
     transport: T,
+    tasks: Tasks,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
@@ -46,32 +48,31 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
         let mut stream = Self {
             engine: Engine::new(connection),
             transport,
+            tasks: Tasks::default(),
         };
         poll_fn(|cx| {
-            let (engine, mut io) = stream.parts();
-            engine.poll_handshake(&mut io, cx)
+            stream.poll(Direction::Read, cx, |engine, io, cx| {
+                engine.poll_handshake(io, cx)
+            })
         })
         .await?;
         Ok(stream)
     }
 
-    fn parts(&mut self) -> (&mut Engine, Polled<'_, T>) {
-        (&mut self.engine, Polled(Pin::new(&mut self.transport)))
-    }
-
-    /// Makes a call of the writing side. While it has to wait, its task is the one that the
-    /// transport wakes.
-    fn poll_writing<R>(
+    /// Makes a call of the task that reads, or of the one that writes.
+    fn poll<R>(
         &mut self,
+        direction: Direction,
         cx: &mut Context<'_>,
-        call: impl FnOnce(&mut Engine, &mut Polled<'_, T>, &mut Context<'_>) -> Poll<R>,
-    ) -> Poll<R> {
-        let (engine, mut io) = self.parts();
-        engine.writer = None;
-        let outcome = call(engine, &mut io, cx);
-        if outcome.is_pending() {
-            engine.writer = Some(cx.waker().clone());
-        }
+        call: impl FnOnce(&mut Engine, &mut Polled<'_, T>, &mut Context<'_>) -> Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        let mut io = Polled {
+            transport: Pin::new(&mut self.transport),
+            direction,
+            tasks: &mut self.tasks,
+        };
+        let outcome = call(&mut self.engine, &mut io, cx);
+        self.tasks.note(direction, cx, &outcome);
         outcome
     }
 }
@@ -128,8 +129,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncBufRead for TlsStream<T> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
-        let (engine, mut io) = this.parts();
-        ready!(engine.poll_fill(&mut io, cx))?;
+        ready!(this.poll(Direction::Read, cx, |engine, io, cx| {
+            engine.poll_fill(io, cx)
+        }))?;
         Poll::Ready(Ok(this.engine.data()))
     }
 
@@ -144,7 +146,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<T> {
         cx: &mut Context<'_>,
         from: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_writing(cx, |engine, io, cx| {
+        self.get_mut().poll(Direction::Write, cx, |engine, io, cx| {
             engine.poll_write(io, cx, Payload::from(from))
         })
     }
@@ -156,8 +158,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<T> {
     ) -> Poll<io::Result<usize>> {
         let mut slices = gather::space();
         let payload = gather::payload(from, &mut slices);
-        self.get_mut()
-            .poll_writing(cx, |engine, io, cx| engine.poll_write(io, cx, payload))
+        self.get_mut().poll(Direction::Write, cx, |engine, io, cx| {
+            engine.poll_write(io, cx, payload)
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -165,32 +168,51 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<T> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut()
-            .poll_writing(cx, |engine, io, cx| engine.poll_flush(io, cx))
+        self.get_mut().poll(Direction::Write, cx, |engine, io, cx| {
+            engine.poll_flush(io, cx)
+        })
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_writing(cx, |engine, io, cx| engine.poll_close(io, cx)))?;
-        this.poll_writing(cx, |_, io, cx| io.0.as_mut().poll_shutdown(cx))
+        ready!(this.poll(Direction::Write, cx, |engine, io, cx| {
+            engine.poll_close(io, cx)
+        }))?;
+        this.poll(Direction::Write, cx, |_, io, cx| io.poll_shutdown(cx))
     }
 }
 
-/// An asynchronous transport in the driver's terms.
-struct Polled<'a, T>(Pin<&'a mut T>);
+/// An asynchronous transport in the driver's terms, for one call.
+struct Polled<'a, T> {
+    transport: Pin<&'a mut T>,
+    direction: Direction,
+    tasks: &'a mut Tasks,
+}
+
+impl<T: AsyncRead + AsyncWrite> Polled<'_, T> {
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let transport = self.transport.as_mut();
+        self.tasks
+            .for_both(self.direction, cx, |cx| transport.poll_shutdown(cx))
+    }
+}
 
 impl<T: AsyncRead + AsyncWrite> Transport for Polled<'_, T> {
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut into = ReadBuf::new(into);
-        ready!(self.0.as_mut().poll_read(cx, &mut into))?;
+        ready!(self.transport.as_mut().poll_read(cx, &mut into))?;
         Poll::Ready(Ok(into.filled().len()))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.as_mut().poll_write(cx, from)
+        let transport = self.transport.as_mut();
+        self.tasks
+            .for_both(self.direction, cx, |cx| transport.poll_write(cx, from))
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_flush(cx)
+        let transport = self.transport.as_mut();
+        self.tasks
+            .for_both(self.direction, cx, |cx| transport.poll_flush(cx))
     }
 }
