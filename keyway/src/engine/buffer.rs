@@ -6,6 +6,8 @@
 
 use std::cell::RefCell;
 
+use zeroize::Zeroize;
+
 /// The usual size: four full records of TLS 1.3 with the largest tag in use.
 pub(crate) const FULL: usize = 4 * (5 + 16_384 + 1 + 16);
 
@@ -26,6 +28,9 @@ pub(crate) struct Buffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// How far it was handed out to be changed in place. That is how plaintext gets in, and
+    /// it is wiped before the memory goes: output is sealed already, and needs none of this.
+    opened: usize,
 }
 
 impl Buffer {
@@ -46,6 +51,7 @@ impl Buffer {
 
     /// The filled part, to be changed in place.
     pub(crate) fn filled_mut(&mut self) -> &mut [u8] {
+        self.opened = self.opened.max(self.end);
         self.bytes.get_mut(self.start..self.end).unwrap_or_default()
     }
 
@@ -74,7 +80,8 @@ impl Buffer {
             if let Some(front) = bytes.get_mut(..len) {
                 front.copy_from_slice(self.filled());
             }
-            give_back(std::mem::replace(&mut self.bytes, bytes));
+            give_back(std::mem::replace(&mut self.bytes, bytes), self.opened);
+            self.opened = len;
         } else if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
         }
@@ -99,10 +106,11 @@ impl Buffer {
     /// Lets the memory go. Whatever was filled is lost.
     pub(crate) fn release(&mut self) {
         if !self.bytes.is_empty() {
-            give_back(std::mem::take(&mut self.bytes));
+            give_back(std::mem::take(&mut self.bytes), self.opened);
         }
         self.start = 0;
         self.end = 0;
+        self.opened = 0;
     }
 
     /// Bytes of memory held.
@@ -128,7 +136,11 @@ fn take(size: usize) -> Vec<u8> {
     kept.ok().flatten().unwrap_or_else(|| vec![0; size])
 }
 
-fn give_back(bytes: Vec<u8>) {
+/// Lets memory go whose first `opened` bytes may hold plaintext.
+fn give_back(mut bytes: Vec<u8>, opened: usize) {
+    if let Some(opened) = bytes.get_mut(..opened) {
+        opened.zeroize();
+    }
     if bytes.len() == FULL {
         let _ = STORE.try_with(|store| {
             let mut store = store.borrow_mut();
@@ -181,6 +193,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_opened_is_wiped_before_anyone_gets_the_memory() {
+        for more in [0, FULL] {
+            let mut buffer = Buffer::default();
+            put(&mut buffer, &[b'x'; 300], FULL);
+            buffer.use_up(100);
+            buffer.filled_mut()[..10].copy_from_slice(b"plain text");
+            // Moved to the front, or into memory of a size that nobody keeps.
+            buffer.room(more, FULL);
+            let at = buffer.bytes.as_ptr();
+            buffer.filled_mut().fill(b's');
+            buffer.release();
+            let mut other = Buffer::default();
+            let room = other.room(1, FULL);
+            assert_eq!(room.as_ptr() == at, more == 0);
+            assert!(room.iter().all(|&byte| byte == 0));
+        }
+    }
+
+    #[test]
     fn memory_goes_to_the_store_and_comes_back() {
         let mut buffer = Buffer::default();
         buffer.room(1, FULL);
@@ -190,7 +221,7 @@ mod tests {
         other.room(1, FULL);
         assert_eq!(other.bytes.as_ptr(), at);
         for _ in 0..2 * KEPT {
-            give_back(vec![0; FULL]);
+            give_back(vec![0; FULL], 0);
         }
         assert_eq!(STORE.with(|store| store.borrow().len()), KEPT);
     }
