@@ -6,26 +6,39 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
-use keyway::crypto::Payload;
-use keyway::pki_types::UnixTime;
+use keyway::crypto::{
+    ActiveKeyExchange, Implementation, KeyExchangeGroup, KeyExchangeResponse, Op, Payload,
+    SecureRandom, SigningKey,
+};
+use keyway::pki_types::{SubjectPublicKeyInfoDer, UnixTime};
 use keyway::tls::Event;
-use keyway::{ClientConfig, Connection, ServerConfig, Stream};
-use support::{Pipe, configs, localhost, pattern};
+use keyway::{
+    ClientBuilder, ClientConfig, Connection, Credentials, NamedGroup, ServerBuilder, ServerConfig,
+    SignatureScheme, Stream, Trust,
+};
+use support::{Authority, Pipe, configs, localhost, pattern};
 
 type Configs = (Arc<ServerConfig>, Arc<ClientConfig>);
 
 /// Moves the output of one connection into the other.
 fn pass(from: &mut Connection, to: &mut Connection) {
+    let mut cx = Context::from_waker(Waker::noop());
+    assert_eq!(from.poll(&mut cx), Poll::Ready(Ok(())));
     let mut bytes = from.output().to_vec();
     from.output_sent(bytes.len());
     let mut at = 0;
     loop {
         let received = to.receive(&mut bytes[at..], UnixTime::now()).unwrap();
         at += received.consumed;
-        if let Event::NeedInput { .. } = received.event {
-            assert_eq!(at, bytes.len());
-            return;
+        match received.event {
+            Event::NeedInput { .. } => {
+                assert_eq!(at, bytes.len());
+                return;
+            }
+            Event::Suspended => assert_eq!(to.poll(&mut cx), Poll::Ready(Ok(()))),
+            event => panic!("{event:?}"),
         }
     }
 }
@@ -71,6 +84,111 @@ fn the_core_allocates_nothing_per_record() {
     assert_eq!(counted.count_total, 0);
 }
 
+/// How operations answer.
+#[derive(Clone, Copy, Debug)]
+enum Manner {
+    AtOnce,
+    InABox,
+}
+
+impl Manner {
+    fn answer<T: Send + 'static>(self, op: Op<T>) -> Op<T> {
+        match self {
+            Self::AtOnce => op.then(|outcome| outcome),
+            Self::InABox => Op::future(async { op.spin() }),
+        }
+    }
+}
+
+/// A key or a group whose operations answer in a certain manner.
+#[derive(Debug)]
+struct Mannered<T: ?Sized>(Manner, Arc<T>);
+
+impl SigningKey for Mannered<dyn SigningKey> {
+    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
+        self.1.public_key()
+    }
+
+    fn schemes(&self) -> &[SignatureScheme] {
+        self.1.schemes()
+    }
+
+    fn sign(
+        &self,
+        scheme: SignatureScheme,
+        message: &[u8],
+        random: &dyn SecureRandom,
+    ) -> Op<Vec<u8>> {
+        self.0.answer(self.1.sign(scheme, message, random))
+    }
+
+    fn implementation(&self) -> Implementation {
+        self.1.implementation()
+    }
+}
+
+impl KeyExchangeGroup for Mannered<dyn KeyExchangeGroup> {
+    fn id(&self) -> NamedGroup {
+        self.1.id()
+    }
+
+    fn start(&self, random: &dyn SecureRandom) -> Op<Box<dyn ActiveKeyExchange>> {
+        self.0.answer(self.1.start(random))
+    }
+
+    fn respond(&self, peer_share: &[u8], random: &dyn SecureRandom) -> Op<KeyExchangeResponse> {
+        self.0.answer(self.1.respond(peer_share, random))
+    }
+
+    fn implementation(&self) -> Implementation {
+        self.1.implementation()
+    }
+}
+
+#[test]
+fn a_ready_operation_costs_no_allocation() {
+    let counted = allocation_counter::measure(|| {
+        let op: Op<u32> = Op::ok(20);
+        let op = op.then(|outcome| outcome.map(|value| value + 1));
+        assert_eq!(op.into_ready().ok(), Some(Ok(21)));
+    });
+    assert_eq!(counted.count_total, 0);
+
+    // Nor does it in a handshake: through a layer of operations or without, it is the same.
+    let authority = Authority::new();
+    let pair = authority.issue("localhost");
+    let handshake = |manner: Option<Manner>| {
+        let mut provider = keyway::provider::fastest().unwrap();
+        let mut key = provider.load_key(&pair.private_key()).unwrap();
+        if let Some(manner) = manner {
+            key = Arc::new(Mannered(manner, key));
+            for group in &mut provider.groups {
+                *group = Arc::new(Mannered(manner, group.clone()));
+            }
+        }
+        let provider = Arc::new(provider);
+        let server = ServerBuilder::new()
+            .provider(provider.clone())
+            .certificate(Credentials::der_with_key(pair.certificates(), key))
+            .build()
+            .unwrap();
+        let client = ClientBuilder::new()
+            .provider(provider)
+            .trust(Trust::pem(authority.pem()))
+            .build()
+            .unwrap();
+        let configs = (server, client);
+        // What is made once.
+        connections(&configs);
+        allocation_counter::measure(|| drop(connections(&configs))).count_total
+    };
+    let [bare, ready, boxed] = [None, Some(Manner::AtOnce), Some(Manner::InABox)].map(handshake);
+    println!("allocations of a handshake, both sides: {bare}, {ready} layered, {boxed} boxed");
+    assert_eq!(ready, bare);
+    // Key share, response and signature.
+    assert!(boxed >= bare + 3);
+}
+
 fn streams((server, client): &Configs) -> (Stream<Pipe>, Stream<Pipe>) {
     let (near, far) = Pipe::pair();
     let mut server = Stream::server(server.clone(), far);
@@ -112,6 +230,99 @@ fn streams_allocate_nothing_per_record() {
     work();
     let counted = allocation_counter::measure(|| (0..250).for_each(|_| work()));
     assert_eq!(counted.count_total, 0);
+}
+
+#[cfg(feature = "tokio")]
+mod asynchronous {
+    use std::io;
+    use std::pin::{Pin, pin};
+
+    use keyway::tokio::{Acceptor, Connector, TlsStream};
+    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+    use super::*;
+
+    /// A pipe that is not ready instead of refusing; nobody is woken.
+    struct Quiet(Pipe);
+
+    fn polled<R>(outcome: io::Result<R>) -> Poll<io::Result<R>> {
+        match outcome {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+            outcome => Poll::Ready(outcome),
+        }
+    }
+
+    impl AsyncRead for Quiet {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            into: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            polled(self.0.read(into.initialize_unfilled())).map_ok(|n| into.advance(n))
+        }
+    }
+
+    impl AsyncWrite for Quiet {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            from: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            polled(self.0.write(from))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Asks once.
+    fn now<R>(future: impl Future<Output = R>) -> Poll<R> {
+        pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn streams((server, client): Configs) -> [TlsStream<Quiet>; 2] {
+        let (near, far) = Pipe::pair();
+        let (server, client) = (Acceptor::new(server), Connector::new(client));
+        let both = async {
+            let client = client.connect(localhost(), Quiet(near));
+            tokio::join!(client, server.accept(Quiet(far)))
+        };
+        let mut both = pin!(both);
+        loop {
+            if let Poll::Ready((client, server)) = now(both.as_mut()) {
+                return [client.unwrap(), server.unwrap()];
+            }
+        }
+    }
+
+    #[test]
+    fn streams_allocate_nothing_per_record() {
+        let mut streams = streams(configs());
+        let data = pattern(16_384);
+        let mut into = data.clone();
+        let mut work = || {
+            for len in [1, 100, 5000, 16_384] {
+                let [from, to] = &mut streams;
+                let sent = now(from.write_all(&data[..len]));
+                assert!(matches!(sent, Poll::Ready(Ok(()))));
+                assert!(matches!(now(from.flush()), Poll::Ready(Ok(()))));
+                let into = &mut into[..len];
+                assert!(matches!(now(to.read_exact(into)), Poll::Ready(Ok(_))));
+                assert!(into == &data[..len]);
+                // Nothing more: the buffers are let go.
+                assert!(now(to.read_u8()).is_pending());
+                streams.reverse();
+            }
+        };
+        (0..2).for_each(|_| work());
+        let counted = allocation_counter::measure(|| (0..250).for_each(|_| work()));
+        assert_eq!(counted.count_total, 0);
+    }
 }
 
 /// Anyone can make a server hold memory for a handshake: not more than they have paid for.
