@@ -49,7 +49,7 @@ pub(crate) struct CompareArgs {
     /// The most threads to use; by default all that the machine has.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// How long to measure, in seconds; by default 100, or 11 with --quick.
+    /// How long to measure, in seconds; by default 97, or 11 with --quick.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: Option<u32>,
     /// Writes the results as JSON; `-` is the standard output, instead of the tables.
@@ -76,10 +76,10 @@ impl CompareArgs {
     }
 
     fn budget(&self) -> Budget {
-        let default = if self.quick { 11 } else { 100 };
+        let default = if self.quick { 11 } else { 97 };
         Budget {
             time: Duration::from_secs(self.seconds.unwrap_or(default).into()),
-            rounds: if self.quick { 3 } else { 7 },
+            rounds: if self.quick { 3 } else { 11 },
         }
     }
 

@@ -23,7 +23,7 @@ pub(crate) struct Extent {
     pub(crate) sizes: &'static [usize],
     /// The most threads.
     pub(crate) threads: usize,
-    /// Connections held open for the measurement of memory.
+    /// The most connections held open for the measurement of memory.
     pub(crate) idle: usize,
     /// Rounds of what costs much whatever its slice.
     pub(crate) costly_rounds: usize,
@@ -270,8 +270,8 @@ fn memory<'a>(field: &'a Field<'a>, extent: Extent) -> Job<'a> {
         ..Setup::default()
     };
     let mut job = field.job(
-        format!("memory of {} idle connections", extent.idle),
-        4.0,
+        "memory of idle connections".into(),
+        7.0,
         vec![metric(s::MEMORY, "per connection")],
         setup,
         move |endpoints| Ok(Idle::new(endpoints, setup, extent.idle)),

@@ -21,9 +21,9 @@ const SERIES: u8 = 0x5E;
 pub(crate) const COLOURS: usize = 8;
 
 /// Width of every chart in its own units: a phone shows it whole, with readable text.
-const WIDTH: u32 = 480;
+const WIDTH: u32 = 380;
 const FONT: &str = "sans-serif";
-const TEXT: i32 = 15;
+const TEXT: i32 = 16;
 
 /// The placeholder of the contender `at` as the SVG writes it.
 pub(crate) fn placeholder(at: usize) -> String {
@@ -67,18 +67,18 @@ fn greatest(grid: &Grid) -> f64 {
 }
 
 fn lines(grid: &Grid, colour: impl Fn(&str) -> usize) -> Result<String> {
-    const HEIGHT: u32 = 300;
+    const HEIGHT: u32 = 260;
     let unit = grid.section.unit;
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area();
-        let style = text_style(TEXT);
+        let style = text_style(TEXT - 1);
         let last = grid.columns.len() as i32 - 1;
         let mut chart = ChartBuilder::on(&area)
             .margin(6)
             .margin_right(26)
             .x_label_area_size(28)
-            .y_label_area_size(58)
+            .y_label_area_size(46)
             .build_cartesian_2d(0..last, 0.0..greatest(grid) * 1.05)?;
         let label = |at: &i32| {
             let column = usize::try_from(*at)
@@ -121,45 +121,52 @@ fn tick(unit: Unit, value: f64) -> String {
     }
 }
 
+/// A group per column: each contender's name and value above its bar.
 fn bars(grid: &Grid, colour: impl Fn(&str) -> usize) -> Result<String> {
-    const BAR: i32 = 18;
-    const GAP: i32 = 3;
     const HEAD: i32 = 26;
-    /// The longest bar; behind it is room for its label.
-    const LONGEST: f64 = 210.0;
+    const LABEL: i32 = 19;
+    const BAR: i32 = 7;
+    const ROW: i32 = LABEL + BAR + 6;
+    const LEFT: i32 = 2;
+    const RIGHT: i32 = WIDTH as i32 - 2;
 
     let drawn = |column: usize| {
         let rows = grid.rows.iter();
         rows.filter_map(move |row| Some((&row.contender, (*row.cells.get(column)?)?)))
     };
-    let heights = (0..grid.columns.len()).map(|at| HEAD + drawn(at).count() as i32 * (BAR + GAP));
-    let height = heights.sum::<i32>() + 8;
+    let heights = (0..grid.columns.len()).map(|at| HEAD + drawn(at).count() as i32 * ROW + 6);
+    let height = heights.sum::<i32>();
     let unit = grid.section.unit;
-    let scale = LONGEST / greatest(grid);
+    let scale = f64::from(RIGHT - LEFT) / greatest(grid);
     let mut svg = String::new();
     {
         let size = (WIDTH, u32::try_from(height)?);
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        let head = text_style(TEXT + 1);
-        let label = text_style(TEXT - 1).pos(Pos::new(HPos::Left, VPos::Center));
+        let head = text_style(TEXT + 2);
+        let name = text_style(TEXT);
+        let right = name.clone().pos(Pos::new(HPos::Right, VPos::Top));
         let mut y = 0;
         for (at, column) in grid.columns.iter().enumerate() {
-            area.draw(&Text::new(column.clone(), (2, y + 7), head.clone()))?;
+            area.draw(&Text::new(column.clone(), (LEFT, y + 4), head.clone()))?;
+            area.draw(&PathElement::new(
+                [(LEFT, y + HEAD - 3), (RIGHT, y + HEAD - 3)],
+                MESH,
+            ))?;
             y += HEAD;
             for (contender, cell) in drawn(at) {
-                let length = (unit.scaled(cell.summary.median) * scale).max(2.0) as i32;
-                let corners = [(2, y), (2 + length, y + BAR)];
+                let mut value = unit.format(cell.summary.median);
+                if let Some(ratio) = cell.ratio {
+                    value.push_str(&format!(" \u{b7} {ratio:.2}\u{d7}"));
+                }
+                area.draw(&Text::new(contender.clone(), (LEFT, y + 3), name.clone()))?;
+                area.draw(&Text::new(value, (RIGHT, y + 3), right.clone()))?;
+                let length = (unit.scaled(cell.summary.median) * scale).max(1.0) as i32;
+                let corners = [(LEFT, y + LABEL), (LEFT + length, y + LABEL + BAR)];
                 let fill = series(colour(contender)).filled();
                 area.draw(&Rectangle::new(corners, fill))?;
-                let value = unit.format(cell.summary.median);
-                let ratio = cell
-                    .ratio
-                    .map_or(String::new(), |r| format!(" ({r:.2}\u{d7})"));
-                let text = format!("{value}{ratio} {contender}");
-                let place = (length + 8, y + BAR / 2);
-                area.draw(&Text::new(text, place, label.clone()))?;
-                y += BAR + GAP;
+                y += ROW;
             }
+            y += 6;
         }
         area.present()?;
     }

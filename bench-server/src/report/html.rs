@@ -14,7 +14,7 @@ use crate::report::section::Unit;
 /// If a chart cannot be drawn.
 pub(crate) fn html(report: &Report) -> Result<String> {
     let names = contenders(report);
-    let colour = |name: &str| names.iter().position(|n| *n == name).unwrap_or_default();
+    let colour = |name: &str| colour(&names, name);
     let mut page = String::new();
     let _ = write!(
         page,
@@ -49,8 +49,21 @@ pub(crate) fn html(report: &Report) -> Result<String> {
     Ok(page)
 }
 
-/// All names, in the order of their first appearance. A backend by itself has the colour of
-/// the stack of its kind: only as many colours are told apart as there are.
+/// The number of a contender's colour: its place, except that Keyway over a backend has the
+/// same colour wherever it is compared, and what is beside it there the last.
+fn colour(names: &[&str], name: &str) -> usize {
+    let stack = name
+        .strip_suffix(" through Keyway")
+        .map(|backend| format!("keyway {backend}"));
+    if name.ends_with(" alone") {
+        return COLOURS - 1;
+    }
+    let name = stack.as_deref().unwrap_or(name);
+    let at = names.iter().position(|known| *known == name);
+    at.unwrap_or_default() % COLOURS
+}
+
+/// All names, in the order of their first appearance.
 fn contenders(report: &Report) -> Vec<&str> {
     let mut names = Vec::new();
     for row in report.grids.iter().flat_map(|grid| &grid.rows) {
@@ -103,7 +116,7 @@ fn section(page: &mut String, grid: &Grid, colour: impl Fn(&str) -> usize) -> Re
             let _ = writeln!(
                 page,
                 "<li><i style=\"background:var(--s{})\"></i>{}</li>",
-                colour(&row.contender) % COLOURS,
+                colour(&row.contender),
                 escape(&row.contender)
             );
         }

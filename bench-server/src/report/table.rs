@@ -8,6 +8,9 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use super::section::Unit;
 use super::{Cell, Grid, Report};
 
+/// Columns of text where there is no terminal that says how many it has.
+const WIDTH: u16 = 100;
+
 /// Writes the report for a terminal, as wide as that is.
 pub(crate) fn table(report: &Report) -> String {
     let mut text = String::new();
@@ -36,6 +39,9 @@ fn rendered(grid: &Grid) -> Table {
     table
         .load_style(UTF8_HORIZONTAL_ONLY)
         .set_content_arrangement(ContentArrangement::Dynamic);
+    if !table.is_tty() {
+        table.set_width(WIDTH);
+    }
     let first = std::iter::once(String::new());
     table.set_header(first.chain(grid.columns.iter().cloned()));
     for row in &grid.rows {

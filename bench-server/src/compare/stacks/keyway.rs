@@ -32,8 +32,8 @@ impl KeywayStack {
             stacks.push(Self::new(backend, Some(backend))?);
         }
         if backends().len() > 1 {
-            stacks.push(Self::new("records=openssl,rest=soft", None)?);
-            stacks.push(Self::new("records=soft,rest=openssl", None)?);
+            stacks.push(Self::new("soft+records=openssl", None)?);
+            stacks.push(Self::new("openssl+records=soft", None)?);
         }
         Ok(stacks)
     }

@@ -100,10 +100,12 @@ fn private_key(identity: &Identity) -> Result<PKey<Private>> {
         0x30, 0x51, 0x02, 0x01, 0x01, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
         0x20,
     ];
-    Ok(match der.strip_prefix(ED25519_V2).and_then(|rest| rest.get(..32)) {
-        Some(seed) => PKey::private_key_from_raw_bytes(seed, Id::ED25519)?,
-        None => PKey::private_key_from_der(der)?,
-    })
+    Ok(
+        match der.strip_prefix(ED25519_V2).and_then(|rest| rest.get(..32)) {
+            Some(seed) => PKey::private_key_from_raw_bytes(seed, Id::ED25519)?,
+            None => PKey::private_key_from_der(der)?,
+        },
+    )
 }
 
 fn trust(context: &mut SslContextBuilder, identity: &Identity) -> Result<()> {

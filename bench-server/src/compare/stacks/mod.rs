@@ -262,7 +262,7 @@ mod tests {
                     }
                     pair.client
                         .receive(&mut pair.to_client, &mut |part| {
-                            heard.extend_from_slice(part)
+                            heard.extend_from_slice(part);
                         })
                         .unwrap();
                     assert_eq!(heard, data[..size].repeat(5), "{} {size}", stack.name());

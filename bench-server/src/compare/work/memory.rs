@@ -1,12 +1,15 @@
 //! What an idle connection holds.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
 use crate::compare::engine::Probe;
 use crate::compare::stacks::{Endpoints, Pair, Setup};
+
+/// Connections of which the heap's growth still says something.
+const LEAST: usize = 50;
 
 /// Many connections that have echoed a message and wait, server side.
 pub(crate) struct Idle {
@@ -27,17 +30,18 @@ impl Idle {
 
 /// Value: bytes of heap per connection.
 impl Probe for Idle {
-    fn round(&mut self, _: Duration) -> Result<Vec<f64>> {
+    fn round(&mut self, slice: Duration) -> Result<Vec<f64>> {
         let mut servers = Vec::with_capacity(self.connections);
         let before = heap_in_use().context("the heap's use is known with glibc only")?;
-        for _ in 0..self.connections {
+        let start = Instant::now();
+        while servers.len() < LEAST || (servers.len() < self.connections && start.elapsed() < slice)
+        {
             let pair = Pair::establish(&*self.endpoints, &self.setup)?;
             servers.push(pair.server);
         }
         let after = heap_in_use().context("the heap's use is unknown")?;
-        drop(servers);
         let grown = after.saturating_sub(before);
-        Ok(vec![grown as f64 / self.connections as f64])
+        Ok(vec![grown as f64 / servers.len() as f64])
     }
 }
 
