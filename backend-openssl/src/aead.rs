@@ -161,8 +161,8 @@ impl RecordKey {
         self.key.start(&nonce, record.aad)?;
         match self.encrypt(record)?.first_chunk_mut() {
             Some(tag) => self.key.tag(tag),
-            // Excluded by the check of the whole length.
-            None => Ok(()),
+            // Excluded by the check of the whole length; no record goes out without a tag.
+            None => Err(ErrorStack::get()),
         }
     }
 }

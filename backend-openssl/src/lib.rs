@@ -40,6 +40,13 @@
 //!
 //! Key exchange takes its private keys from the `random` argument, so it can be replayed;
 //! signatures draw their nonces and salts from libcrypto's own generator.
+//!
+//! # FIPS mode
+//!
+//! Ciphers, X25519, ML-KEM, Ed25519, RSA signing and random numbers come from whichever of
+//! libcrypto's providers is loaded. Hashes, HMAC, ECDH, ECDSA and RSA verification do not:
+//! they call libcrypto itself, for speed. With a validated provider loaded they still work,
+//! but outside the validated module.
 
 #![deny(unsafe_code)]
 

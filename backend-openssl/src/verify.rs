@@ -25,11 +25,14 @@ use crate::low;
 /// Lengths in bits of the RSA moduli that are accepted.
 pub(crate) const RSA_BITS: std::ops::RangeInclusive<i32> = 2048..=8192;
 
-/// All signature algorithms, the preferred one first.
+/// The signature algorithms that libcrypto has, the preferred one first. Ed25519 is not
+/// among them where only approved algorithms are loaded and it is not one.
 pub fn verification() -> Vec<Verification> {
     let implementation = crate::implementation();
+    let ed25519 = PKey::private_key_from_raw_bytes(&[1; 32], Id::ED25519).is_ok();
     ALGORITHMS
         .iter()
+        .filter(|(scheme, _)| ed25519 || *scheme != Some(SignatureScheme::ED25519))
         .map(|&(scheme, algorithm)| Verification {
             scheme,
             algorithm,
@@ -250,7 +253,9 @@ fn rsa_key(der: &[u8]) -> Option<Rsa<Public>> {
     }
     let make = || -> Result<_, ErrorStack> {
         let (modulus, exponent) = (BigNum::from_slice(modulus)?, BigNum::from_slice(exponent)?);
-        let fits = RSA_BITS.contains(&modulus.num_bits()) && modulus.is_odd() && exponent.is_odd();
+        // With the exponent 1 a signature is its own message: anyone could make it.
+        let sound = exponent.is_odd() && exponent.num_bits() > 1;
+        let fits = RSA_BITS.contains(&modulus.num_bits()) && modulus.is_odd() && sound;
         Ok((fits, Rsa::from_public_components(modulus, exponent)?))
     };
     let (fits, key) = make().ok()?;
@@ -285,5 +290,21 @@ impl SignatureVerificationAlgorithm for RsaSignature {
 
     fn signature_alg_id(&self) -> AlgorithmIdentifier {
         self.signature
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exponents_that_protect_nothing_are_refused() {
+        let modulus = [&[2, 0x82, 1, 1, 0][..], &[0xff; 256]].concat();
+        let key = |exponent: u8| {
+            let der = [&[0x30, 0x82, 1, 8][..], &modulus, &[2, 1, exponent]].concat();
+            rsa_key(&der).is_some()
+        };
+        assert!(key(3) && key(17));
+        assert!(!key(0) && !key(1) && !key(2));
     }
 }

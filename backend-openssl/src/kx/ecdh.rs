@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::curve::{Curve, Setup};
 use crate::error::failed;
+use crate::low::ec::SecretPoint;
 
 /// ECDH on one curve.
 #[derive(Debug)]
@@ -89,7 +90,8 @@ impl KeyPair {
             .ok_or(Error::BadPeerShare)?;
         let point = || -> Result<_, ErrorStack> {
             let mut ctx = BigNumContext::new()?;
-            let mut point = EcPoint::new(&setup.group)?;
+            let mut point = SecretPoint::new(&setup.group)?;
+            let point = point.get();
             point.mul2(&setup.group, &peer, &self.private.0, &mut ctx)?;
             point.to_bytes(&setup.group, PointConversionForm::UNCOMPRESSED, &mut ctx)
         };

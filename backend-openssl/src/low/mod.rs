@@ -3,6 +3,7 @@
 //! is safe.
 
 pub(crate) mod cipher;
+pub(crate) mod ec;
 pub(crate) mod kem;
 pub(crate) mod rsa;
 pub(crate) mod sha;
