@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table};
 
 use super::section::Unit;
 use super::{Cell, Grid, Report};
 
 /// Columns of text where there is no terminal that says how many it has.
-const WIDTH: u16 = 100;
+const WIDTH: u16 = 128;
 
 /// Writes the report for a terminal, as wide as that is.
 pub(crate) fn table(report: &Report) -> String {
@@ -48,6 +48,10 @@ fn rendered(grid: &Grid) -> Table {
         let first = std::iter::once(row.contender.clone());
         let cells = row.cells.iter().map(|cell| value(grid.section.unit, *cell));
         table.add_row(first.chain(cells));
+    }
+    // Names stay whole; what is tight is the columns' titles.
+    if let Some(names) = table.column_mut(0) {
+        names.set_constraint(ColumnConstraint::ContentWidth);
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
