@@ -2,15 +2,20 @@
 
 mod support;
 
-use std::io::{ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use keyway::tokio::{Acceptor, Connector, TlsStream};
 use keyway::{ClientConfig, ServerConfig};
 use support::{brittle_configs, configs, localhost, pattern, slow_configs, tls_error};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, split};
+use tokio::io::{
+    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf,
+    split,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
@@ -209,6 +214,61 @@ async fn a_failed_write_ends_the_wait_of_the_reader() {
     let reading = timeout(Duration::from_secs(5), reading).await;
     let error = reading.expect("the reader hangs").unwrap();
     assert!(matches!(tls_error(&error), keyway::Error::Crypto(_)));
+}
+
+/// A peer that has closed is heard of first by whoever writes. What it said before is still
+/// on its way to the one who reads.
+#[tokio::test]
+async fn a_broken_pipe_does_not_hide_the_last_words() {
+    let (server, client) = configs();
+    let (near, far) = tokio::io::duplex(4096);
+    let broken = Arc::new(AtomicBool::new(false));
+    let near = Brittle(near, broken.clone());
+    let (server, client) = (Acceptor::new(server), Connector::new(client));
+    let (client, server) = tokio::join!(client.connect(localhost(), near), server.accept(far));
+    let (mut client, mut server) = (client.unwrap(), server.unwrap());
+    broken.store(true, Ordering::Relaxed);
+    let error = client.write(b"x").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    let reading = tokio::spawn(async move { client.read(&mut [0]).await });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    server.shutdown().await.unwrap();
+    let reading = timeout(Duration::from_secs(5), reading).await;
+    assert_eq!(reading.expect("the reader hangs").unwrap().unwrap(), 0);
+}
+
+/// A pipe whose writing side can be broken.
+struct Brittle(DuplexStream, Arc<AtomicBool>);
+
+impl AsyncRead for Brittle {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Brittle {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.1.load(Ordering::Relaxed) {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
+        Pin::new(&mut self.0).poll_write(cx, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
 }
 
 #[tokio::test]

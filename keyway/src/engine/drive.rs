@@ -197,6 +197,9 @@ impl Engine {
                 let read = self.poll_receive(io, cx);
                 match (read, unwritten) {
                     (Poll::Ready(Ok(n)), _) if n > 0 => Poll::Ready(Ok(Turn::Progress)),
+                    // An event loop may not have heard of it yet: the bytes lie there, and
+                    // if there are none, the end or the reset is what wakes us.
+                    (Poll::Pending, Some(error)) if is_lost(&error) => Poll::Pending,
                     (_, Some(error)) => Poll::Ready(Err(error)),
                     (Poll::Ready(Ok(_)), None) => match self.connection.eof() {
                         Ok(()) => {
@@ -227,4 +230,14 @@ impl Engine {
         self.release_input();
         read
     }
+}
+
+/// Whether a failed write says that the peer is gone, so that reading is certain to end too.
+fn is_lost(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+    )
 }
