@@ -1,0 +1,52 @@
+//! Which kernels this CPU can run, and which of them is the best.
+
+use std::sync::Arc;
+
+use crypto_api::{CipherSuite, RecordAead, Suite};
+
+use crate::low::cpu;
+use crate::record::{Aead, Kernel};
+
+/// For each suite the best kernel that this CPU can run; no entry where it has none.
+///
+/// What other backends add to these makes a provider:
+/// the `suites` of a [`CryptoProvider`](crypto_api::CryptoProvider) are replaced by these.
+pub fn suites() -> Vec<Suite> {
+    let mut best: Vec<Suite> = Vec::new();
+    for suite in kernels() {
+        if best.iter().all(|known| known.id != suite.id) {
+            best.push(suite);
+        }
+    }
+    best
+}
+
+/// Every kernel that this CPU can run, the best of each suite first: several for one suite
+/// on most CPUs. For tests and measurements that compare them;
+/// [`implementation`](RecordAead::implementation) tells them apart.
+pub fn kernels() -> Vec<Suite> {
+    let mut list = List(Vec::new());
+    #[cfg(target_arch = "x86_64")]
+    list.x86();
+    #[cfg(target_arch = "aarch64")]
+    list.arm();
+    list.0
+}
+
+struct List(Vec<Suite>);
+
+impl List {
+    /// Adds a kernel if there is a token for it.
+    fn add<K: Kernel>(&mut self, id: CipherSuite, token: Option<K::Token>) {
+        let Some(token) = token else { return };
+        let aead: Arc<dyn RecordAead> = Arc::new(Aead::<K>(token));
+        // A kernel has the lengths of its suite; a test sees to that.
+        self.0.extend(Suite::new(id, aead));
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn x86(&mut self) {}
+
+    #[cfg(target_arch = "aarch64")]
+    fn arm(&mut self) {}
+}

@@ -1,0 +1,1 @@
+//! Kernels for ARMv8.

@@ -1,0 +1,107 @@
+//! Tokens: values that prove what this CPU can do.
+//!
+//! A token has no public constructor but [`detect`](Vaes::detect), so whoever holds one may
+//! call what is compiled for its features. Each can be taken away by the environment variable
+//! `KEYWAY_AESNI_OFF`, a list of names such as `avx512,vaes`, read once: tests run every
+//! kernel on a CPU that has them all, and a user can rule out a kernel that misbehaves.
+
+use std::sync::OnceLock;
+
+/// The variable that takes tokens away.
+pub(crate) const OFF: &str = "KEYWAY_AESNI_OFF";
+
+/// Whether the environment rules `name` out.
+fn is_off(name: &str) -> bool {
+    static LIST: OnceLock<String> = OnceLock::new();
+    LIST.get_or_init(|| std::env::var(OFF).unwrap_or_default())
+        .split(',')
+        .any(|off| off.trim().eq_ignore_ascii_case(name))
+}
+
+/// One token type: its name in the environment variable, and the features that it proves.
+///
+/// `std` also asks the operating system whether it keeps the wide registers: `avx2` implies
+/// the state of ymm, `avx512f` that of zmm. `vaes` alone implies neither, so it never stands
+/// alone here.
+macro_rules! token {
+    ($(#[$doc:meta])* $token:ident, $name:literal, $has:ident, [$($feature:tt),+]) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct $token(());
+
+        impl $token {
+            /// The name of the set of features.
+            pub(crate) const NAME: &'static str = $name;
+
+            /// The token, if this CPU has the features and they are not ruled out.
+            pub(crate) fn detect() -> Option<Self> {
+                static FOUND: OnceLock<bool> = OnceLock::new();
+                FOUND
+                    .get_or_init(|| $(std::arch::$has!($feature))&&+ && !is_off($name))
+                    .then_some(Self(()))
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::*;
+
+    token! {
+        /// AES-NI and PCLMULQDQ on 128-bit registers.
+        AesNi, "aesni", is_x86_feature_detected,
+        ["aes", "pclmulqdq", "ssse3", "sse4.1"]
+    }
+
+    token! {
+        /// VAES and VPCLMULQDQ on 256-bit registers.
+        Vaes, "vaes", is_x86_feature_detected,
+        ["aes", "pclmulqdq", "avx2", "vaes", "vpclmulqdq"]
+    }
+
+    token! {
+        /// VAES and VPCLMULQDQ on 512-bit registers.
+        Avx512, "avx512", is_x86_feature_detected,
+        ["aes", "pclmulqdq", "avx2", "vaes", "vpclmulqdq", "avx512f", "avx512bw", "avx512vl"]
+    }
+
+    token! {
+        /// Integers in 256-bit registers.
+        Avx2, "avx2", is_x86_feature_detected,
+        ["avx2"]
+    }
+
+    token! {
+        /// 52-bit multiply-add on 512-bit registers.
+        Ifma, "ifma", is_x86_feature_detected,
+        ["avx2", "avx512f", "avx512bw", "avx512vl", "avx512ifma"]
+    }
+}
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::*;
+
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::*;
+
+    token! {
+        /// ARMv8 AES and PMULL.
+        ArmAes, "armaes", is_aarch64_feature_detected,
+        ["neon", "aes"]
+    }
+
+    token! {
+        /// The same with the three-way exclusive or of SHA-3's extension.
+        ArmEor3, "eor3", is_aarch64_feature_detected,
+        ["neon", "aes", "sha3"]
+    }
+
+    token! {
+        /// Integers in 128-bit registers.
+        Neon, "neon", is_aarch64_feature_detected,
+        ["neon"]
+    }
+}
+#[cfg(target_arch = "aarch64")]
+pub(crate) use arm::*;

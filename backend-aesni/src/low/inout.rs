@@ -1,0 +1,120 @@
+//! Bytes to be read and bytes to be written, which may be the same.
+//!
+//! Sealing reads the caller's payload and writes records, opening works in place. An
+//! [`InOut`] is either: kernels are written once, and every access stays inside.
+
+use core::marker::PhantomData;
+
+/// As many bytes to be read as to be written. They are the same bytes, or do not overlap.
+pub(crate) struct InOut<'a> {
+    from: *const u8,
+    to: *mut u8,
+    len: usize,
+    lifetime: PhantomData<&'a mut [u8]>,
+}
+
+/// `N` bytes of an [`InOut`].
+pub(crate) struct Chunk<'a, const N: usize> {
+    from: *const u8,
+    to: *mut u8,
+    lifetime: PhantomData<&'a mut [u8; N]>,
+}
+
+impl<'a> InOut<'a> {
+    /// Reads and writes `bytes`.
+    #[inline]
+    pub(crate) fn in_place(bytes: &'a mut [u8]) -> Self {
+        let to = bytes.as_mut_ptr();
+        Self {
+            from: to,
+            to,
+            len: bytes.len(),
+            lifetime: PhantomData,
+        }
+    }
+
+    /// Reads `from`, and writes to the front of `to`; the shorter of the two limits both.
+    #[inline]
+    pub(crate) fn between(from: &'a [u8], to: &'a mut [u8]) -> Self {
+        debug_assert_eq!(from.len(), to.len());
+        Self {
+            from: from.as_ptr(),
+            to: to.as_mut_ptr(),
+            len: from.len().min(to.len()),
+            lifetime: PhantomData,
+        }
+    }
+
+    /// Length in bytes.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Takes the first `N` bytes away, if there are as many.
+    #[inline(always)]
+    pub(crate) fn take<const N: usize>(&mut self) -> Option<Chunk<'a, N>> {
+        if self.len < N {
+            return None;
+        }
+        let chunk = Chunk {
+            from: self.from,
+            to: self.to,
+            lifetime: PhantomData,
+        };
+        self.len -= N;
+        // SAFETY: at least `N` bytes were left, so this is inside or one past the end.
+        self.from = unsafe { self.from.add(N) };
+        // SAFETY: as above.
+        self.to = unsafe { self.to.add(N) };
+        Some(chunk)
+    }
+
+    /// The bytes to be read.
+    #[inline]
+    pub(crate) fn input(&self) -> &[u8] {
+        // SAFETY: `from` is valid for `len` bytes, and while `self` is borrowed nobody writes.
+        unsafe { core::slice::from_raw_parts(self.from, self.len) }
+    }
+
+    /// Writes the front of `bytes`: as many as there is room for.
+    #[inline]
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        let len = bytes.len().min(self.len);
+        // SAFETY: both are valid for `len` bytes, and `bytes` is borrowed from elsewhere than
+        // the bytes that `self` borrows exclusively.
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.to, len) };
+    }
+}
+
+impl<const N: usize> Chunk<'_, N> {
+    /// The `M` bytes to be read at `at`.
+    #[inline(always)]
+    pub(crate) fn read<const M: usize>(&self, at: usize) -> &[u8; M] {
+        assert!(at <= N && M <= N - at);
+        // SAFETY: checked above. The reference ends before this chunk can be written to.
+        let from = unsafe { self.from.add(at) };
+        // SAFETY: as above; an array of bytes needs no alignment.
+        unsafe { &*from.cast() }
+    }
+
+    /// The place of `M` bytes to be written at `at`.
+    #[inline(always)]
+    pub(crate) fn write<const M: usize>(&mut self, at: usize) -> &mut [u8; M] {
+        assert!(at <= N && M <= N - at);
+        // SAFETY: checked above. The reference borrows this chunk exclusively.
+        let to = unsafe { self.to.add(at) };
+        // SAFETY: as above; an array of bytes needs no alignment.
+        unsafe { &mut *to.cast() }
+    }
+
+    /// What was written last at `at`, or what stood there.
+    #[inline(always)]
+    pub(crate) fn written<const M: usize>(&self, at: usize) -> &[u8; M] {
+        assert!(at <= N && M <= N - at);
+        // SAFETY: checked above. The reference ends before this chunk can be written to.
+        let to = unsafe { self.to.add(at) };
+        // SAFETY: as above; the place is part of an initialised `&mut [u8]`.
+        unsafe { &*to.cast_const().cast() }
+    }
+}

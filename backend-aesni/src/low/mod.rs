@@ -1,0 +1,15 @@
+//! The kernels: everything that is written in instructions. All `unsafe` of this crate is
+//! here; what it exports is safe.
+//!
+//! Two rules keep the `unsafe` small. A kernel's functions are compiled for CPU features, and
+//! only a token of [`cpu`] lets one call them, so an instruction that the CPU lacks is never
+//! reached. And memory is touched through [`inout`], whose pieces know their length.
+
+pub(crate) mod cpu;
+pub(crate) mod inout;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod x86;
+
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod arm;
