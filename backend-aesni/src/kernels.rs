@@ -45,7 +45,19 @@ impl List {
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn x86(&mut self) {}
+    fn x86(&mut self) {
+        use crate::low::x86::gcm;
+
+        let aes128 = CipherSuite::TLS_AES_128_GCM_SHA256;
+        self.add::<gcm::avx512::Aes128Gcm>(aes128, cpu::Avx512::detect());
+        self.add::<gcm::vaes::Aes128Gcm>(aes128, cpu::Vaes::detect());
+        self.add::<gcm::aesni::Aes128Gcm>(aes128, cpu::AesNi::detect());
+
+        let aes256 = CipherSuite::TLS_AES_256_GCM_SHA384;
+        self.add::<gcm::avx512::Aes256Gcm>(aes256, cpu::Avx512::detect());
+        self.add::<gcm::vaes::Aes256Gcm>(aes256, cpu::Vaes::detect());
+        self.add::<gcm::aesni::Aes256Gcm>(aes256, cpu::AesNi::detect());
+    }
 
     #[cfg(target_arch = "aarch64")]
     fn arm(&mut self) {}

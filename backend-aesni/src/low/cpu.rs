@@ -30,8 +30,6 @@ macro_rules! token {
         pub(crate) struct $token(());
 
         impl $token {
-            /// The name of the set of features.
-            pub(crate) const NAME: &'static str = $name;
 
             /// The token, if this CPU has the features and they are not ruled out.
             pub(crate) fn detect() -> Option<Self> {

@@ -45,12 +45,6 @@ impl<'a> InOut<'a> {
         }
     }
 
-    /// Length in bytes.
-    #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
     /// Takes the first `N` bytes away, if there are as many.
     #[inline(always)]
     pub(crate) fn take<const N: usize>(&mut self) -> Option<Chunk<'a, N>> {
@@ -68,22 +62,6 @@ impl<'a> InOut<'a> {
         // SAFETY: as above.
         self.to = unsafe { self.to.add(N) };
         Some(chunk)
-    }
-
-    /// The bytes to be read.
-    #[inline]
-    pub(crate) fn input(&self) -> &[u8] {
-        // SAFETY: `from` is valid for `len` bytes, and while `self` is borrowed nobody writes.
-        unsafe { core::slice::from_raw_parts(self.from, self.len) }
-    }
-
-    /// Writes the front of `bytes`: as many as there is room for.
-    #[inline]
-    pub(crate) fn write(&mut self, bytes: &[u8]) {
-        let len = bytes.len().min(self.len);
-        // SAFETY: both are valid for `len` bytes, and `bytes` is borrowed from elsewhere than
-        // the bytes that `self` borrows exclusively.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.to, len) };
     }
 }
 

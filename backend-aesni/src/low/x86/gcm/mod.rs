@@ -1,0 +1,473 @@
+//! AES-GCM (NIST SP 800-38D) for TLS records, written once and compiled for each width.
+//!
+//! # Arithmetic
+//!
+//! GHASH works on bits in reflected order. Blocks are byte-reversed and the hash key is
+//! multiplied by x once, so that carry-less products need no shift (RFC 8452, appendix A).
+//! A product of 256 bits is reduced by two foldings of its low half; the hash of several
+//! blocks is a sum of products with powers of the key, reduced once.
+//!
+//! # Shape of a record
+//!
+//! [`kernel!`] expands to `seal` and `open`: a bulk loop over whole strides, in which AES of
+//! one stride overlaps with GHASH of another, and a last part of less than a stride that also
+//! computes E(J0), hashes the lengths and gives the tag. A short record is a last part alone.
+
+use zeroize::Zeroize;
+
+use super::aes::Block;
+
+/// Powers of the hash key in the table: one more than the blocks of the longest last part,
+/// because the lengths follow it.
+const POWERS: usize = 17;
+
+/// Where the last vector of powers may read beyond them: products with blocks of zeros.
+const BEYOND: usize = 2;
+
+/// An expanded key.
+///
+/// `T` is `R + POWERS + BEYOND`: round keys, then H^17 to H^1, then what makes it whole. In this
+/// order the sixteen powers that bulk needs start at a multiple of 64 bytes.
+#[repr(C, align(64))]
+pub(crate) struct Table<const T: usize>([Block; T]);
+
+impl<const T: usize> Drop for Table<T> {
+    fn drop(&mut self) {
+        self.0.as_flattened_mut().zeroize();
+    }
+}
+
+/// A table of an AES-128 key.
+pub(crate) type Table128 = Table<{ 11 + POWERS + BEYOND }>;
+/// A table of an AES-256 key.
+pub(crate) type Table256 = Table<{ 15 + POWERS + BEYOND }>;
+
+macro_rules! kernel {
+    (
+        features: $features:literal, token: $token:ident, wide: $wide:ident, detail: $detail:literal,
+        registers: $registers:ident, stride: $vectors:literal, tails: [$($tail:literal),+ $(,)?]
+    ) => {
+        use core::arch::x86_64::*;
+
+        use crypto_api::{Error, NONCE_LEN, SealRecord};
+        use subtle::ConstantTimeEq;
+
+        use super::super::{aes, aes::Block, wide128, $wide::*, wipe};
+        use super::{POWERS, Table, Table128, Table256};
+        use crate::low::cpu;
+        use crate::low::inout::InOut;
+        use crate::record::Kernel;
+
+        /// Vectors in a stride.
+        const VECTORS: usize = $vectors;
+        /// Bytes in a stride.
+        const STRIDE: usize = VECTORS * BYTES;
+        /// What a kernel may have spilled, in bytes.
+        const SPILLS: usize = 1024;
+
+        pub(crate) struct Aes128Gcm(Table128, cpu::$token);
+        pub(crate) struct Aes256Gcm(Table256, cpu::$token);
+
+        macro_rules! algorithm {
+            ($name:ident, $key_len:literal, $rounds:literal, $expand:ident) => {
+                impl Kernel for $name {
+                    const KEY_LEN: usize = $key_len;
+                    const TAG_LEN: usize = 16;
+                    const DETAIL: &'static str = $detail;
+                    type Token = cpu::$token;
+
+                    fn new(token: Self::Token, key: &[u8]) -> Self {
+                        let mut table = Table([[0; 16]; $rounds + POWERS + super::BEYOND]);
+                        if let (Some(key), Some(round_keys)) =
+                            (key.first_chunk(), table.0.first_chunk_mut())
+                        {
+                            // SAFETY: the token proves the features.
+                            unsafe { aes::$expand(key, round_keys) };
+                        }
+                        // SAFETY: as above.
+                        unsafe { powers::<$rounds, _>(&mut table) };
+                        wipe::stack::<SPILLS>();
+                        Self(table, token)
+                    }
+
+                    fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
+                        // SAFETY: the token proves the features.
+                        unsafe { seal::<$rounds, _>(&self.0, nonce, record) };
+                        wipe::stack::<SPILLS>();
+                    }
+
+                    fn open(
+                        &self,
+                        nonce: &[u8; NONCE_LEN],
+                        aad: &[u8],
+                        text: &mut [u8],
+                        tag: &[u8],
+                    ) -> Result<(), Error> {
+                        // SAFETY: the token proves the features.
+                        let expected =
+                            unsafe { open::<$rounds, _>(&self.0, nonce, aad, &mut *text) };
+                        wipe::stack::<SPILLS>();
+                        if expected.ct_eq(tag).into() {
+                            return Ok(());
+                        }
+                        text.fill(0);
+                        Err(Error::BadTag)
+                    }
+                }
+            };
+        }
+        algorithm!(Aes128Gcm, 16, 11, expand128);
+        algorithm!(Aes256Gcm, 32, 15, expand256);
+
+        /// An unreduced product: its low, middle and high parts, which overlap by half.
+        #[derive(Clone, Copy)]
+        struct Product {
+            low: V,
+            mid: V,
+            high: V,
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn nothing() -> Product {
+            Product { low: zero(), mid: zero(), high: zero() }
+        }
+
+        /// Adds `a * b`, lane by lane.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn add_product(sum: Product, a: V, b: V) -> Product {
+            Product {
+                low: xor(sum.low, clmul::<0x00>(a, b)),
+                mid: xor3(sum.mid, clmul::<0x01>(a, b), clmul::<0x10>(a, b)),
+                high: xor(sum.high, clmul::<0x11>(a, b)),
+            }
+        }
+
+        /// Reduces modulo the polynomial, lane by lane: each folding multiplies the low 64 bits
+        /// by the polynomial's upper part.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn reduce(sum: Product) -> V {
+            let poly = low_half(0xc200_0000_0000_0000_u64 as i64);
+            let mid = xor3(sum.mid, swap_halves(sum.low), clmul::<0x00>(sum.low, poly));
+            xor3(sum.high, swap_halves(mid), clmul::<0x00>(mid, poly))
+        }
+
+        /// The same for one block.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn multiply(a: __m128i, b: __m128i) -> __m128i {
+            low(reduce(add_product(nothing(), from_block(a), from_block(b))))
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn encrypt_block<const R: usize>(round_keys: &[Block; R], block: __m128i) -> __m128i {
+            let mut block = _mm_xor_si128(block, wide128::load(&round_keys[0]));
+            for key in &round_keys[1..R - 1] {
+                block = _mm_aesenc_si128(block, wide128::load(key));
+            }
+            _mm_aesenclast_si128(block, wide128::load(&round_keys[R - 1]))
+        }
+
+        /// Fills in the powers of the hash key.
+        #[target_feature(enable = $features)]
+        fn powers<const R: usize, const T: usize>(table: &mut Table<T>) {
+            let Some((round_keys, powers)) = table.0.split_first_chunk_mut::<R>() else {
+                return;
+            };
+            let h = wide128::reverse(encrypt_block(round_keys, _mm_setzero_si128()));
+            // Times x: shifted by one, and reduced if a bit was lost.
+            let lost = _mm_shuffle_epi32::<0xff>(_mm_srai_epi32::<31>(h));
+            let carry = _mm_slli_si128::<8>(_mm_srli_epi64::<63>(h));
+            let poly = _mm_set_epi64x(0xc200_0000_0000_0000_u64 as i64, 1);
+            let h1 = _mm_xor_si128(
+                _mm_or_si128(_mm_slli_epi64::<1>(h), carry),
+                _mm_and_si128(lost, poly),
+            );
+            // In the order that needs the fewest products behind one another.
+            let mut power = [h1; POWERS + 1];
+            for n in 2..=POWERS {
+                power[n] = multiply(power[n / 2], power[n - n / 2]);
+            }
+            for (out, power) in powers.iter_mut().zip(power[1..].iter().rev()) {
+                wide128::store(out, *power);
+            }
+            wipe::$registers();
+        }
+
+        /// What the functions below share: a key, and how far the record is.
+        struct State<'a, const R: usize> {
+            round_keys: &'a [Block; R],
+            /// From H^17 on.
+            powers: &'a [u8],
+            /// Counter block of the next vector's lanes, byte-reversed.
+            counter: V,
+            /// The hash so far, byte-reversed.
+            hash: __m128i,
+        }
+
+        impl<'a, const R: usize> State<'a, R> {
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn new<const T: usize>(table: &'a Table<T>, nonce: &[u8; NONCE_LEN], aad: &[u8]) -> Option<Self> {
+                let (round_keys, powers) = table.0.split_first_chunk::<R>()?;
+                let mut first = [0; 16];
+                first[..NONCE_LEN].copy_from_slice(nonce);
+                first[15] = 2;
+                let counter = count_up(splat(wide128::reverse(wide128::load(&first))));
+                let mut state = Self { round_keys, powers: powers.as_flattened(), counter, hash: _mm_setzero_si128() };
+                let h = wide128::load(state.powers.get(16 * (POWERS - 1)..)?.first_chunk()?);
+                let mut aad = aad;
+                while !aad.is_empty() {
+                    let (block, rest) = aad.split_at(aad.len().min(16));
+                    let block = wide128::reverse(wide128::load_partial(block));
+                    state.hash = multiply(_mm_xor_si128(state.hash, block), h);
+                    aad = rest;
+                }
+                Some(state)
+            }
+
+            /// Powers for a vector of blocks whose first is to be multiplied by H^`first`.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn power(&self, first: usize) -> V {
+                let at = 16 * (POWERS - first);
+                match self.powers.get(at..).and_then(|powers| powers.first_chunk()) {
+                    Some(powers) => load(powers),
+                    None => zero(),
+                }
+            }
+
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn key(&self, round: usize) -> V {
+                broadcast(&self.round_keys[round])
+            }
+
+            /// The next counters, after the first round key.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn counters<const N: usize>(&mut self) -> [V; N] {
+                let key = self.key(0);
+                let mut blocks = [key; N];
+                for block in &mut blocks {
+                    *block = xor(key, reverse(self.counter));
+                    self.counter = add_counter(self.counter, LANES as i32);
+                }
+                blocks
+            }
+
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn round<const N: usize>(&self, blocks: &mut [V; N], round: usize) {
+                let key = self.key(round);
+                for block in blocks {
+                    *block = aesenc(*block, key);
+                }
+            }
+
+            /// Whole strides, from the front of `data`.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn bulk<const SEAL: bool>(&mut self, data: &mut InOut<'_>) {
+                // When sealing, what is hashed is the stride before: this one's ciphertext is
+                // not there yet.
+                let mut before = None;
+                if SEAL {
+                    let Some(mut chunk) = data.take::<STRIDE>() else {
+                        return;
+                    };
+                    let mut blocks = self.counters::<VECTORS>();
+                    for round in 1..R - 1 {
+                        self.round(&mut blocks, round);
+                    }
+                    let last = self.key(R - 1);
+                    for (at, block) in blocks.into_iter().enumerate() {
+                        let text = xor(load(chunk.read(at * BYTES)), aesenclast(block, last));
+                        store(chunk.write(at * BYTES), text);
+                    }
+                    before = Some(chunk);
+                }
+                while let Some(mut chunk) = data.take::<STRIDE>() {
+                    let mut blocks = self.counters::<VECTORS>();
+                    let mut sum = nothing();
+                    for round in 1..R - 1 {
+                        self.round(&mut blocks, round);
+                        if round <= VECTORS {
+                            let at = round - 1;
+                            let text = match &before {
+                                Some(before) => load(before.written(at * BYTES)),
+                                None => load(chunk.read(at * BYTES)),
+                            };
+                            sum = self.hash_vector(sum, text, at, VECTORS * LANES);
+                        }
+                    }
+                    self.hash = fold(reduce(sum));
+                    let last = self.key(R - 1);
+                    for (at, block) in blocks.into_iter().enumerate() {
+                        let text = xor(load(chunk.read(at * BYTES)), aesenclast(block, last));
+                        store(chunk.write(at * BYTES), text);
+                    }
+                    if SEAL {
+                        before = Some(chunk);
+                    }
+                }
+                if let Some(before) = before {
+                    let mut sum = nothing();
+                    for at in 0..VECTORS {
+                        let text = load(before.written(at * BYTES));
+                        sum = self.hash_vector(sum, text, at, VECTORS * LANES);
+                    }
+                    self.hash = fold(reduce(sum));
+                }
+            }
+
+            /// Adds the product of vector `at` of a run whose first block has H^`first`.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn hash_vector(&self, sum: Product, text: V, at: usize, first: usize) -> Product {
+                let mut text = reverse(text);
+                if at == 0 {
+                    text = xor(text, from_block(self.hash));
+                }
+                add_product(sum, text, self.power(first - at * LANES))
+            }
+
+            /// The last part, of at most `N` vectors and more than `N - 1`; gives the tag.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn last<const SEAL: bool, const N: usize>(
+                &mut self,
+                data: &mut [u8],
+                nonce: &[u8; NONCE_LEN],
+                lengths: __m128i,
+            ) -> [u8; 16] {
+                let mut first = [0; 16];
+                first[..NONCE_LEN].copy_from_slice(nonce);
+                first[15] = 1;
+                let mut mask = _mm_xor_si128(wide128::load(&first), low(self.key(0)));
+                let mut blocks = self.counters::<N>();
+                for round in 1..R - 1 {
+                    self.round(&mut blocks, round);
+                    mask = _mm_aesenc_si128(mask, low(self.key(round)));
+                }
+                let key = self.key(R - 1);
+                mask = _mm_aesenclast_si128(mask, low(key));
+
+                let count = data.len().div_ceil(16);
+                let mut sum = nothing();
+                for (at, block) in blocks.into_iter().enumerate() {
+                    let here = data.get_mut(at * BYTES..).unwrap_or_default();
+                    let input = load_partial(here);
+                    let output = xor(input, aesenclast(block, key));
+                    store_partial(here, output);
+                    // Blocks of zeros behind the last one add nothing.
+                    let hashed = if SEAL { keep(output, here.len()) } else { input };
+                    sum = self.hash_vector(sum, hashed, at, count + 1);
+                }
+                let lengths = if N == 0 { _mm_xor_si128(lengths, self.hash) } else { lengths };
+                sum = add_product(sum, from_block(lengths), from_block(low(self.power(1))));
+                let hash = wide128::reverse(fold(reduce(sum)));
+                let mut tag = [0; 16];
+                wide128::store(&mut tag, _mm_xor_si128(hash, mask));
+                tag
+            }
+
+            /// The last part, whatever its length below a stride; gives the tag.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn finish<const SEAL: bool>(
+                &mut self,
+                data: &mut [u8],
+                nonce: &[u8; NONCE_LEN],
+                text_len: usize,
+                aad_len: usize,
+            ) -> [u8; 16] {
+                let lengths = _mm_set_epi64x(aad_len as i64 * 8, text_len as i64 * 8);
+                match data.len().div_ceil(BYTES) {
+                    0 => self.last::<SEAL, 0>(data, nonce, lengths),
+                    $($tail => self.last::<SEAL, $tail>(data, nonce, lengths),)+
+                    // Less than a stride is left.
+                    _ => self.last::<SEAL, VECTORS>(data, nonce, lengths),
+                }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn seal<const R: usize, const T: usize>(
+            table: &Table<T>,
+            nonce: &[u8; NONCE_LEN],
+            record: &mut SealRecord<'_>,
+        ) {
+            let text_len = record.plaintext_len();
+            let Some((out, tag)) = record.out.split_at_mut_checked(text_len) else { return };
+            let Some(mut state) = State::<R>::new(table, nonce, record.aad) else { return };
+
+            // Whole strides go from the caller's memory to the record's at once.
+            let mut payload = record.payload;
+            let mut rest = out;
+            if let Some(piece) = payload.as_slice() {
+                let whole = piece.len() - piece.len() % STRIDE;
+                let (to, behind) = rest.split_at_mut(whole);
+                state.bulk::<true>(&mut InOut::between(&piece[..whole], to));
+                payload = payload.split_at(whole).1;
+                rest = behind;
+            }
+            // What is left, content type and padding, is put together in place.
+            let (text, trailer) = rest.split_at_mut(payload.len());
+            payload.copy_to(text);
+            record.trailer.write_to(trailer);
+            let whole = rest.len() - rest.len() % STRIDE;
+            let (strides, last) = rest.split_at_mut(whole);
+            state.bulk::<true>(&mut InOut::in_place(strides));
+            let sealed = state.finish::<true>(last, nonce, text_len, record.aad.len());
+            tag.copy_from_slice(&sealed);
+            wipe::$registers();
+        }
+
+        #[target_feature(enable = $features)]
+        fn open<const R: usize, const T: usize>(
+            table: &Table<T>,
+            nonce: &[u8; NONCE_LEN],
+            aad: &[u8],
+            text: &mut [u8],
+        ) -> [u8; 16] {
+            let Some(mut state) = State::<R>::new(table, nonce, aad) else { return [0; 16] };
+            let text_len = text.len();
+            let (strides, last) = text.split_at_mut(text_len - text_len % STRIDE);
+            state.bulk::<false>(&mut InOut::in_place(strides));
+            let tag = state.finish::<false>(last, nonce, text_len, aad.len());
+            wipe::$registers();
+            tag
+        }
+    };
+}
+
+pub(crate) mod aesni {
+    //! One block in a register.
+    kernel! {
+        features: "aes,pclmulqdq,ssse3,sse4.1",
+        token: AesNi, wide: wide128, detail: "AES-NI, PCLMULQDQ",
+        registers: registers128, stride: 8, tails: [1, 2, 3, 4, 5, 6, 7]
+    }
+}
+
+pub(crate) mod vaes {
+    //! Two blocks in a register.
+    kernel! {
+        features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq",
+        token: Vaes, wide: wide256, detail: "VAES, VPCLMULQDQ on AVX2",
+        registers: registers256, stride: 4, tails: [1, 2, 3]
+    }
+}
+
+pub(crate) mod avx512 {
+    //! Four blocks in a register.
+    kernel! {
+        features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl",
+        token: Avx512, wide: wide512, detail: "VAES, VPCLMULQDQ on AVX-512",
+        registers: registers512, stride: 4, tails: [1, 2, 3]
+    }
+}

@@ -1,0 +1,92 @@
+//! Four blocks in a register of 512 bits: VAES and VPCLMULQDQ with AVX-512.
+
+use core::arch::x86_64::*;
+
+use super::wide128;
+
+pub(super) type V = __m512i;
+
+/// Blocks in a register.
+pub(super) const LANES: usize = 4;
+/// Bytes in a register.
+pub(super) const BYTES: usize = 64;
+
+macro_rules! ops {
+    ($($(#[$doc:meta])* fn $name:ident $(<const $c:ident: $ct:ty>)? ($($arg:ident: $ty:ty),*) -> $out:ty $body:block)*) => {
+        $($(#[$doc])*
+        #[inline]
+        #[target_feature(enable = "aes,pclmulqdq,avx2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl")]
+        pub(super) fn $name $(<const $c: $ct>)? ($($arg: $ty),*) -> $out $body)*
+    };
+}
+
+/// Ones for the first `len` bytes, at most 64.
+#[inline(always)]
+fn mask(len: usize) -> __mmask64 {
+    match len {
+        0 => 0,
+        1..64 => u64::MAX >> (64 - len),
+        _ => u64::MAX,
+    }
+}
+
+ops! {
+    fn load(from: &[u8; 64]) -> V {
+        // SAFETY: 64 bytes are readable, and this load needs no alignment.
+        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+    }
+
+    fn store(to: &mut [u8; 64], v: V) -> () {
+        // SAFETY: 64 bytes are writable, and this store needs no alignment.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), v) }
+    }
+
+    /// The bytes, at most 64; zeros behind them.
+    fn load_partial(from: &[u8]) -> V {
+        // SAFETY: bytes that the mask leaves out are not accessed, and it has at most as many
+        // ones as `from` has bytes.
+        unsafe { _mm512_maskz_loadu_epi8(mask(from.len()), from.as_ptr().cast()) }
+    }
+
+    /// The first bytes of `v`, as many as `to` has, at most 64.
+    fn store_partial(to: &mut [u8], v: V) -> () {
+        // SAFETY: bytes that the mask leaves out are not accessed, and it has at most as many
+        // ones as `to` has bytes.
+        unsafe { _mm512_mask_storeu_epi8(to.as_mut_ptr().cast(), mask(to.len()), v) }
+    }
+
+    /// `v` with zeros from byte `len` on.
+    fn keep(v: V, len: usize) -> V { _mm512_maskz_mov_epi8(mask(len), v) }
+
+    fn broadcast(from: &[u8; 16]) -> V { splat(wide128::load(from)) }
+    fn splat(block: __m128i) -> V { _mm512_broadcast_i32x4(block) }
+    fn low(v: V) -> __m128i { _mm512_castsi512_si128(v) }
+    /// The block in front of zeros.
+    fn from_block(block: __m128i) -> V { _mm512_zextsi128_si512(block) }
+    /// The exclusive or of all blocks.
+    fn fold(v: V) -> __m128i {
+        let half = _mm256_xor_si256(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64::<1>(v));
+        _mm_xor_si128(_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half))
+    }
+    fn xor(a: V, b: V) -> V { _mm512_xor_si512(a, b) }
+    fn xor3(a: V, b: V, c: V) -> V { _mm512_ternarylogic_epi32::<0x96>(a, b, c) }
+    fn zero() -> V { _mm512_setzero_si512() }
+    fn aesenc(v: V, key: V) -> V { _mm512_aesenc_epi128(v, key) }
+    fn aesenclast(v: V, key: V) -> V { _mm512_aesenclast_epi128(v, key) }
+    /// The bytes of each block in reverse order.
+    fn reverse(v: V) -> V {
+        _mm512_shuffle_epi8(v, splat(_mm_set_epi64x(0x0001_0203_0405_0607, 0x0809_0a0b_0c0d_0e0f)))
+    }
+    /// The halves of each block exchanged.
+    fn swap_halves(v: V) -> V { _mm512_shuffle_epi32::<0x4e>(v) }
+    /// The carry-less product of one half of each block, by the instruction's selector.
+    fn clmul<const HALVES: i32>(a: V, b: V) -> V { _mm512_clmulepi64_epi128::<HALVES>(a, b) }
+    /// Adds 0, 1, ... to the 32-bit counters of the blocks.
+    fn count_up(v: V) -> V {
+        _mm512_add_epi32(v, _mm512_set_epi32(0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0))
+    }
+    /// Adds to the 32-bit counter of each block.
+    fn add_counter(v: V, n: i32) -> V { _mm512_add_epi32(v, splat(_mm_set_epi32(0, 0, 0, n))) }
+    /// A constant 64-bit number in the low half of each block.
+    fn low_half(n: i64) -> V { splat(_mm_set_epi64x(0, n)) }
+}

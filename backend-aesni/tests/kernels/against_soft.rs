@@ -1,0 +1,209 @@
+//! The same bytes as another implementation gives, whatever the shape of the record.
+
+use crypto_api::{Error, Payload, SealRecord, Trailer};
+
+use crate::{Numbers, Secrets, soft};
+
+/// Every length up to this one, in bytes: more than two strides of the widest kernel.
+const EVERY: usize = 1100;
+/// The longest record, in bytes.
+const LONGEST: usize = 40_000;
+
+const PLAIN: Trailer = Trailer {
+    content_type: None,
+    padding: 0,
+};
+
+#[test]
+fn every_length_and_tail() {
+    for kernel in backend_aesni::kernels() {
+        let mut numbers = Numbers(1);
+        let (ours, theirs) = (&*kernel.aead, &*soft(kernel.id).aead);
+        let by = ours.implementation();
+        let secrets = Secrets::new(&mut numbers, ours);
+        let text = numbers.bytes(LONGEST);
+        let longer = (0..60).map(|_| numbers.up_to(LONGEST)).collect::<Vec<_>>();
+        for len in (0..=EVERY)
+            .chain([16_383, 16_384, 16_385, LONGEST])
+            .chain(longer)
+        {
+            let (aad, sequence) = (numbers.bytes(5), numbers.next());
+            let payload = Payload::from(&text[..len]);
+            let trailer = if len % 2 == 0 {
+                PLAIN
+            } else {
+                Trailer::content_type(23)
+            };
+            let sealed = secrets.seal(ours, sequence, &aad, payload, trailer);
+            let expected = secrets.seal(theirs, sequence, &aad, payload, trailer);
+            assert!(
+                sealed == expected,
+                "{by}: {len} bytes are sealed differently"
+            );
+            let opened = secrets.open(ours, sequence, &aad, &sealed);
+            let opened = opened.unwrap_or_else(|error| panic!("{by}: {len} bytes: {error}"));
+            assert!(
+                opened[..len] == text[..len],
+                "{by}: {len} bytes are opened differently"
+            );
+        }
+    }
+}
+
+/// Additional data, slices, padding and the place in memory of any kind.
+#[test]
+fn every_shape() {
+    for kernel in backend_aesni::kernels() {
+        let mut numbers = Numbers(2);
+        let (ours, theirs) = (&*kernel.aead, &*soft(kernel.id).aead);
+        let by = ours.implementation();
+        for _ in 0..400 {
+            let secrets = Secrets::new(&mut numbers, ours);
+            let most = [40, 300, 3000, 20_000][numbers.up_to(3)];
+            let len = numbers.up_to(most);
+            let start = numbers.up_to(63);
+            let text = numbers.bytes(start + len);
+            let most = [5, 13, 100][numbers.up_to(2)];
+            let aad_len = numbers.up_to(most);
+            let aad = numbers.bytes(aad_len);
+            let sequence = numbers.next();
+            let mut slices = Vec::new();
+            let mut rest = &text[start..];
+            for _ in 0..numbers.up_to(4) {
+                let (slice, behind) = rest.split_at(numbers.up_to(rest.len()));
+                slices.push(slice);
+                rest = behind;
+            }
+            slices.push(rest);
+            let payload = Payload::from_slices(&slices);
+            let trailer = Trailer {
+                content_type: Some(numbers.next() as u8),
+                padding: [0, 0, 1, 20, 700][numbers.up_to(4)],
+            };
+            let sealed = secrets.seal(ours, sequence, &aad, payload, trailer);
+            let expected = secrets.seal(theirs, sequence, &aad, payload, trailer);
+            assert!(
+                sealed == expected,
+                "{by}: {slices:?}, {trailer:?}",
+                slices = slices.iter().map(|s| s.len()).collect::<Vec<_>>()
+            );
+            let opened = secrets.open(ours, sequence, &aad, &sealed).unwrap();
+            assert!(opened[..len] == text[start..], "{by}: opened");
+        }
+    }
+}
+
+#[test]
+fn batches_of_every_shape() {
+    for kernel in backend_aesni::kernels() {
+        let mut numbers = Numbers(3);
+        let ours = &*kernel.aead;
+        let by = ours.implementation();
+        for round in 0..100 {
+            let secrets = Secrets::new(&mut numbers, ours);
+            let most = [20, 300, 1500, 17_000][round % 4];
+            let count = numbers.up_to(if most > 2000 { 9 } else { 33 });
+            let same = round % 3 == 0;
+            let all = numbers.up_to(most);
+            let texts: Vec<_> = (0..count)
+                .map(|_| {
+                    let len = if same { all } else { numbers.up_to(most) };
+                    numbers.bytes(len)
+                })
+                .collect();
+            let first = numbers.next() >> 1;
+            let mut outs: Vec<_> = texts
+                .iter()
+                .map(|text| vec![0xee; text.len() + 1 + ours.tag_len()])
+                .collect();
+            let headers: Vec<_> = outs
+                .iter()
+                .map(|out| [23, 3, 3, (out.len() >> 8) as u8, out.len() as u8])
+                .collect();
+            let mut records: Vec<_> = texts
+                .iter()
+                .zip(&mut outs)
+                .zip(&headers)
+                .zip(first..)
+                .map(|(((text, out), aad), sequence)| SealRecord {
+                    sequence,
+                    aad,
+                    payload: text[..].into(),
+                    trailer: Trailer::content_type(23),
+                    out,
+                })
+                .collect();
+            ours.sealer(&secrets.key, &secrets.iv)
+                .unwrap()
+                .seal_batch(&mut records)
+                .unwrap();
+            for (((text, out), aad), sequence) in texts.iter().zip(&outs).zip(&headers).zip(first..)
+            {
+                let single = secrets.seal(
+                    ours,
+                    sequence,
+                    aad,
+                    text[..].into(),
+                    Trailer::content_type(23),
+                );
+                assert!(
+                    *out == single,
+                    "{by}: {count} records, one of {} bytes",
+                    text.len()
+                );
+            }
+        }
+    }
+}
+
+/// Whatever bit is flipped, wherever.
+#[test]
+fn no_forgery_is_taken() {
+    for kernel in backend_aesni::kernels() {
+        let mut numbers = Numbers(4);
+        let ours = &*kernel.aead;
+        let by = ours.implementation();
+        let secrets = Secrets::new(&mut numbers, ours);
+        for len in [
+            0, 1, 15, 16, 17, 63, 64, 100, 128, 255, 256, 257, 600, 1400, 5000,
+        ] {
+            let text = numbers.bytes(len);
+            let aad = numbers.bytes(5);
+            let sealed = secrets.seal(ours, 7, &aad, text[..].into(), PLAIN);
+            let bits = 8 * sealed.len();
+            let some = (0..200)
+                .map(|_| numbers.up_to(bits - 1))
+                .collect::<Vec<_>>();
+            for bit in (0..bits).filter(|_| bits <= 1000).chain(some) {
+                let mut forged = sealed.clone();
+                forged[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(
+                    secrets.open(ours, 7, &aad, &forged),
+                    Err(Error::BadTag),
+                    "{by}: bit {bit} of {len} bytes"
+                );
+            }
+            for bit in 0..40 {
+                let mut other = aad.clone();
+                other[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(
+                    secrets.open(ours, 7, &other, &sealed),
+                    Err(Error::BadTag),
+                    "{by}"
+                );
+                assert_eq!(
+                    secrets.open(ours, 7 ^ 1 << bit, &aad, &sealed),
+                    Err(Error::BadTag),
+                    "{by}"
+                );
+            }
+            for short in 0..sealed.len() {
+                assert_eq!(
+                    secrets.open(ours, 7, &aad, &sealed[..short]),
+                    Err(Error::BadTag),
+                    "{by}"
+                );
+            }
+        }
+    }
+}
