@@ -86,14 +86,14 @@ macro_rules! kernel {
                         }
                         // SAFETY: as above.
                         unsafe { powers::<$rounds, _>(&mut table) };
-                        wipe::stack::<SPILLS>();
+                        crate::low::wipe::stack::<SPILLS>();
                         Self(table, token)
                     }
 
                     fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
                         // SAFETY: the token proves the features.
                         unsafe { seal::<$rounds, _>(&self.0, nonce, record) };
-                        wipe::stack::<SPILLS>();
+                        crate::low::wipe::stack::<SPILLS>();
                     }
 
                     fn open(
@@ -106,7 +106,7 @@ macro_rules! kernel {
                         // SAFETY: the token proves the features.
                         let expected =
                             unsafe { open::<$rounds, _>(&self.0, nonce, aad, &mut *text) };
-                        wipe::stack::<SPILLS>();
+                        crate::low::wipe::stack::<SPILLS>();
                         if expected.ct_eq(tag).into() {
                             return Ok(());
                         }
