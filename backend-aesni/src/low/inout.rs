@@ -71,7 +71,18 @@ impl<'a> InOut<'a> {
     }
 }
 
-impl<const N: usize> Chunk<'_, N> {
+impl<'a, const N: usize> Chunk<'a, N> {
+    /// Reads and writes `bytes`.
+    #[inline(always)]
+    pub(crate) fn in_place(bytes: &'a mut [u8; N]) -> Self {
+        let to = bytes.as_mut_ptr();
+        Self {
+            from: to,
+            to,
+            lifetime: PhantomData,
+        }
+    }
+
     /// The `M` bytes to be read at `at`.
     #[inline(always)]
     pub(crate) fn read<const M: usize>(&self, at: usize) -> &[u8; M] {

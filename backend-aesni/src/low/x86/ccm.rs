@@ -31,6 +31,9 @@ macro_rules! run {
         const RECORDS: usize = $side;
         /// Registers that a block of each of them fills.
         const VECTORS: usize = RECORDS / LANES;
+        /// How many of them are worked on at once: with what goes into the CBC-MACs' gaps
+        /// they leave a register for a round key.
+        const GROUP: usize = if VECTORS < 4 { VECTORS } else { 4 };
         /// Bytes of a record that are taken at once.
         const STRIP: usize = 4 * BLOCK;
 
@@ -48,57 +51,58 @@ macro_rules! run {
         }
 
         impl Lanes {
-            /// A CBC-MAC's block, and the keystream of the next one in its gaps.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn step(&mut self, text: [V; VECTORS]) {
-                let mut stream = self.counter;
-                for (stream, counter) in stream.iter_mut().zip(&mut self.counter) {
-                    *stream = xor(self.keys[0], reverse(*counter));
-                    *counter = add_counter(*counter, 1);
-                }
-                for key in &self.keys[1..10] {
-                    for at in 0..VECTORS {
-                        self.pending[at] = aesenc(self.pending[at], *key);
-                        stream[at] = aesenc(stream[at], *key);
-                    }
-                }
-                for at in 0..VECTORS {
-                    self.pending[at] = aesenclast(self.pending[at], xor(self.turn, text[at]));
-                    self.stream[at] = aesenclast(stream[at], self.keys[10]);
-                }
-            }
-
-            /// The next `BYTES` bytes of each record that has them.
+            /// The next `BYTES` bytes of each record that has them: for each block a step of
+            /// the CBC-MAC, and the keystream of the next block in its gaps.
             #[inline]
             #[target_feature(enable = $features)]
             fn strip<const SEAL: bool, const BYTES: usize>(
                 &mut self,
                 chains: &mut [Chain<'_>; RECORDS],
+                nothing: &mut [[u8; BYTES]; RECORDS],
             ) {
-                let mut chunks: [Option<Chunk<'_, BYTES>>; RECORDS] = [const { None }; RECORDS];
+                let mut chunks = nothing.each_mut().map(Chunk::in_place);
                 for (chunk, chain) in chunks.iter_mut().zip(chains) {
-                    *chunk = chain.data.take();
+                    if let Some(own) = chain.data.take() {
+                        *chunk = own;
+                    }
                 }
                 for at in (0..BYTES).step_by(BLOCK) {
                     let mut text = [zero(); VECTORS];
                     for (vector, text) in text.iter_mut().enumerate() {
                         let mut blocks = [NOTHING; LANES];
                         for (lane, block) in blocks.iter_mut().enumerate() {
-                            if let Some(chunk) = &chunks[vector * LANES + lane] {
-                                *block = chunk.read(at);
-                            }
+                            *block = chunks[vector * LANES + lane].read(at);
                         }
                         let input = gather(blocks);
                         let output = xor(input, self.stream[vector]);
                         *text = if SEAL { input } else { output };
                         for (lane, block) in split(output).into_iter().enumerate() {
-                            if let Some(chunk) = &mut chunks[vector * LANES + lane] {
-                                wide128::store(chunk.write(at), block);
-                            }
+                            wide128::store(chunks[vector * LANES + lane].write(at), block);
                         }
                     }
-                    self.step(text);
+                    // As many at once as there are registers for.
+                    let keys = &self.keys;
+                    let groups = (self
+                        .pending
+                        .chunks_mut(GROUP)
+                        .zip(self.stream.chunks_mut(GROUP)))
+                    .zip(self.counter.chunks_mut(GROUP).zip(text.chunks(GROUP)));
+                    for ((pending, stream), (counter, text)) in groups {
+                        for (stream, counter) in stream.iter_mut().zip(counter) {
+                            *stream = xor(keys[0], reverse(*counter));
+                            *counter = add_counter(*counter, 1);
+                        }
+                        for key in &keys[1..10] {
+                            for (pending, stream) in pending.iter_mut().zip(&mut *stream) {
+                                *pending = hold(aesenc(*pending, *key));
+                                *stream = hold(aesenc(*stream, *key));
+                            }
+                        }
+                        for ((pending, stream), text) in pending.iter_mut().zip(stream).zip(text) {
+                            *pending = aesenclast(*pending, xor(self.turn, *text));
+                            *stream = aesenclast(*stream, keys[10]);
+                        }
+                    }
                 }
             }
         }
@@ -137,13 +141,16 @@ macro_rules! run {
             for (active, chain) in active.iter_mut().zip(&*chains) {
                 *active = chain.data.len() > 0;
             }
+            // What lanes without data read and write.
+            let mut nothing = [[0; STRIP]; RECORDS];
             let mut left = blocks;
             while left >= STRIP / BLOCK {
-                lanes.strip::<SEAL, STRIP>(chains);
+                lanes.strip::<SEAL, STRIP>(chains, &mut nothing);
                 left -= STRIP / BLOCK;
             }
+            let mut nothing = [[0; BLOCK]; RECORDS];
             for _ in 0..left {
-                lanes.strip::<SEAL, BLOCK>(chains);
+                lanes.strip::<SEAL, BLOCK>(chains, &mut nothing);
             }
             for at in 0..VECTORS {
                 let pending = split(xor(lanes.pending[at], keys[0]));

@@ -1,5 +1,6 @@
 //! One block in a register of 128 bits: AES-NI and PCLMULQDQ.
 
+use core::arch::asm;
 use core::arch::x86_64::*;
 
 use super::partial;
@@ -68,6 +69,14 @@ ops! {
         _mm_and_si128(v, from_u128(partial::mask(len)))
     }
 
+    /// The value, computed before what is held next: without it the compiler may put one
+    /// chain of rounds behind the other instead of side by side.
+    fn hold(v: V) -> V {
+        let mut v = v;
+        // SAFETY: no instruction at all.
+        unsafe { asm!("/* {0} */", inout(xmm_reg) v, options(nomem, nostack, preserves_flags)) };
+        v
+    }
     /// A block from each of several places.
     fn gather(from: [&[u8; 16]; LANES]) -> V { load(from[0]) }
     /// The blocks.

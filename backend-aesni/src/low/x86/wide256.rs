@@ -1,5 +1,6 @@
 //! Two blocks in a register of 256 bits: VAES and VPCLMULQDQ.
 
+use core::arch::asm;
 use core::arch::x86_64::*;
 
 use super::{partial, wide128};
@@ -61,6 +62,14 @@ ops! {
         _mm256_and_si256(v, _mm256_set_m128i(high, low))
     }
 
+    /// The value, computed before what is held next: without it the compiler may put one
+    /// chain of rounds behind the other instead of side by side.
+    fn hold(v: V) -> V {
+        let mut v = v;
+        // SAFETY: no instruction at all.
+        unsafe { asm!("/* {0} */", inout(ymm_reg) v, options(nomem, nostack, preserves_flags)) };
+        v
+    }
     /// A block from each of several places.
     fn gather(from: [&[u8; 16]; LANES]) -> V {
         _mm256_inserti128_si256::<1>(from_block(wide128::load(from[0])), wide128::load(from[1]))

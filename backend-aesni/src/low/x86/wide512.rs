@@ -1,5 +1,6 @@
 //! Four blocks in a register of 512 bits: VAES and VPCLMULQDQ with AVX-512.
 
+use core::arch::asm;
 use core::arch::x86_64::*;
 
 use super::wide128;
@@ -58,6 +59,14 @@ ops! {
     /// `v` with zeros from byte `len` on.
     fn keep(v: V, len: usize) -> V { _mm512_maskz_mov_epi8(mask(len), v) }
 
+    /// The value, computed before what is held next: without it the compiler may put one
+    /// chain of rounds behind the other instead of side by side.
+    fn hold(v: V) -> V {
+        let mut v = v;
+        // SAFETY: no instruction at all.
+        unsafe { asm!("/* {0} */", inout(zmm_reg) v, options(nomem, nostack, preserves_flags)) };
+        v
+    }
     /// A block from each of several places.
     fn gather(from: [&[u8; 16]; LANES]) -> V {
         let half = |a, b| {
