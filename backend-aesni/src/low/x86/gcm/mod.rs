@@ -530,7 +530,7 @@ pub(crate) mod vaes {
     kernel! {
         features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq",
         token: Vaes, wide: wide256, detail: "VAES, VPCLMULQDQ on AVX2",
-        registers: registers256, stride: 4, tails: [1, 2, 3]
+        registers: registers256, stride: 6, tails: [1, 2, 3, 4, 5]
     }
 }
 
