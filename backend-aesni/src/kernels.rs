@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crypto_api::{CipherSuite, RecordAead, Suite};
 
+use crate::low::ccm::Ccm;
 use crate::low::cpu;
 use crate::record::{Aead, Kernel};
 
@@ -46,7 +47,7 @@ impl List {
 
     #[cfg(target_arch = "x86_64")]
     fn x86(&mut self) {
-        use crate::low::x86::gcm;
+        use crate::low::x86::{ccm, gcm};
 
         let aes128 = CipherSuite::TLS_AES_128_GCM_SHA256;
         self.add::<gcm::avx512::Aes128Gcm>(aes128, cpu::Avx512::detect());
@@ -57,6 +58,16 @@ impl List {
         self.add::<gcm::avx512::Aes256Gcm>(aes256, cpu::Avx512::detect());
         self.add::<gcm::vaes::Aes256Gcm>(aes256, cpu::Vaes::detect());
         self.add::<gcm::aesni::Aes256Gcm>(aes256, cpu::AesNi::detect());
+
+        let long_tags = CipherSuite::TLS_AES_128_CCM_SHA256;
+        self.add::<Ccm<ccm::Avx512, 16>>(long_tags, cpu::Avx512::detect());
+        self.add::<Ccm<ccm::Vaes, 16>>(long_tags, cpu::Vaes::detect());
+        self.add::<Ccm<ccm::AesNi, 16>>(long_tags, cpu::AesNi::detect());
+
+        let short_tags = CipherSuite::TLS_AES_128_CCM_8_SHA256;
+        self.add::<Ccm<ccm::Avx512, 8>>(short_tags, cpu::Avx512::detect());
+        self.add::<Ccm<ccm::Vaes, 8>>(short_tags, cpu::Vaes::detect());
+        self.add::<Ccm<ccm::AesNi, 8>>(short_tags, cpu::AesNi::detect());
     }
 
     #[cfg(target_arch = "aarch64")]

@@ -15,6 +15,8 @@ pub(crate) trait Kernel: Sized + Send + Sync + 'static {
     const KEY_LEN: usize;
     /// Length of the tag in bytes.
     const TAG_LEN: usize;
+    /// The longest text of a record in bytes, where the algorithm has a limit within reach.
+    const TEXT_MAX: usize = usize::MAX;
     /// What the capability table says: the CPU features in use.
     const DETAIL: &'static str;
     /// The proof that the CPU has them.
@@ -78,7 +80,12 @@ impl<K: Kernel> Key<K> {
 
 fn check_out<K: Kernel>(record: &SealRecord<'_>) -> Result<(), Error> {
     let expected = record.sealed_len(K::TAG_LEN);
-    check_len("output of seal", expected, record.out.len())
+    check_len("output of seal", expected, record.out.len())?;
+    let len = record.plaintext_len();
+    if len > K::TEXT_MAX {
+        return check_len("longest text of a record", K::TEXT_MAX, len);
+    }
+    Ok(())
 }
 
 impl<K: Kernel> RecordSealer for Key<K> {
@@ -98,6 +105,11 @@ impl<K: Kernel> RecordSealer for Key<K> {
 impl<K: Kernel> RecordOpener for Key<K> {
     fn open(&mut self, sequence: u64, aad: &[u8], in_out: &mut [u8]) -> Result<usize, Error> {
         let text_len = in_out.len().checked_sub(K::TAG_LEN).ok_or(Error::BadTag)?;
+        if text_len > K::TEXT_MAX {
+            // No such record can have been sealed.
+            in_out.fill(0);
+            return Err(Error::BadTag);
+        }
         let (text, tag) = in_out.split_at_mut(text_len);
         self.kernel.open(&self.iv.nonce(sequence), aad, text, tag)?;
         Ok(text_len)

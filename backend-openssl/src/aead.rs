@@ -11,9 +11,10 @@ use openssl::error::ErrorStack;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::failed;
-use crate::low::cipher::{Direction, Key, TAG_LEN};
+use crate::low::cipher::{Direction, Key, Mode};
 
-/// The cipher suites that libcrypto has ciphers for, the preferred one first.
+/// The cipher suites that libcrypto has ciphers for, the preferred one first. CCM, the
+/// slowest by far, stands last.
 pub fn suites() -> Vec<Suite> {
     [
         (CipherSuite::TLS_AES_128_GCM_SHA256, &AES_128_GCM),
@@ -22,6 +23,8 @@ pub fn suites() -> Vec<Suite> {
             CipherSuite::TLS_CHACHA20_POLY1305_SHA256,
             &CHACHA20_POLY1305,
         ),
+        (CipherSuite::TLS_AES_128_CCM_SHA256, &AES_128_CCM),
+        (CipherSuite::TLS_AES_128_CCM_8_SHA256, &AES_128_CCM_8),
     ]
     .into_iter()
     .filter(|(_, aead)| aead.cipher().is_ok())
@@ -29,16 +32,20 @@ pub fn suites() -> Vec<Suite> {
     .collect()
 }
 
-static AES_128_GCM: Aead = Aead::new("AES-128-GCM", 16);
-static AES_256_GCM: Aead = Aead::new("AES-256-GCM", 32);
-static CHACHA20_POLY1305: Aead = Aead::new("ChaCha20-Poly1305", 32);
+static AES_128_GCM: Aead = Aead::new("AES-128-GCM", Mode::Stream, 16, 16);
+static AES_256_GCM: Aead = Aead::new("AES-256-GCM", Mode::Stream, 32, 16);
+static CHACHA20_POLY1305: Aead = Aead::new("ChaCha20-Poly1305", Mode::Stream, 32, 16);
+static AES_128_CCM: Aead = Aead::new("AES-128-CCM", Mode::OnePiece, 16, 16);
+static AES_128_CCM_8: Aead = Aead::new("AES-128-CCM", Mode::OnePiece, 16, 8);
 
 /// An AEAD cipher, looked up in libcrypto once.
 #[derive(Debug)]
 struct Aead {
     /// Libcrypto's name for it.
     name: &'static str,
+    mode: Mode,
     key_len: usize,
+    tag_len: usize,
     cipher: OnceLock<Result<FetchedCipher, Error>>,
 }
 
@@ -51,10 +58,12 @@ impl std::fmt::Debug for FetchedCipher {
 }
 
 impl Aead {
-    const fn new(name: &'static str, key_len: usize) -> Self {
+    const fn new(name: &'static str, mode: Mode, key_len: usize, tag_len: usize) -> Self {
         Self {
             name,
+            mode,
             key_len,
+            tag_len,
             cipher: OnceLock::new(),
         }
     }
@@ -75,9 +84,11 @@ impl Aead {
         direction: Direction,
     ) -> Result<RecordKey, Error> {
         check_len("key of the AEAD", self.key_len, key.len())?;
-        let key = Key::new(self.cipher()?, key, direction).map_err(failed("set a record key"))?;
+        let key = Key::new(self.cipher()?, self.mode, self.tag_len, key, direction)
+            .map_err(failed("set a record key"))?;
         Ok(RecordKey {
             key,
+            tag_len: self.tag_len,
             iv: Zeroizing::new(*iv),
         })
     }
@@ -89,7 +100,7 @@ impl RecordAead for &'static Aead {
     }
 
     fn tag_len(&self) -> usize {
-        TAG_LEN
+        self.tag_len
     }
 
     fn sealer(&self, key: &[u8], iv: &[u8; NONCE_LEN]) -> Result<Box<dyn RecordSealer>, Error> {
@@ -112,6 +123,7 @@ const GATHER_MAX: usize = 512;
 /// One direction's key.
 struct RecordKey {
     key: Key,
+    tag_len: usize,
     iv: Zeroizing<[u8; NONCE_LEN]>,
 }
 
@@ -134,11 +146,12 @@ impl RecordKey {
         let (text, tag) = record
             .out
             .split_at_mut(record.payload.len() + trailer.len());
-        if text.len() <= GATHER_MAX {
+        let one_piece = self.key.mode() == Mode::OnePiece;
+        if one_piece || text.len() <= GATHER_MAX {
             let (front, end) = text.split_at_mut(payload.len());
             payload.copy_to(front);
             trailer.write_to(end);
-            if !text.is_empty() {
+            if one_piece || !text.is_empty() {
                 self.key.update_in_place(text)?;
             }
             return Ok(tag);
@@ -158,12 +171,9 @@ impl RecordKey {
 
     fn seal_into(&mut self, record: &mut SealRecord<'_>) -> Result<(), ErrorStack> {
         let nonce = self.nonce(record.sequence);
-        self.key.start(&nonce, record.aad)?;
-        match self.encrypt(record)?.first_chunk_mut() {
-            Some(tag) => self.key.tag(tag),
-            // Excluded by the check of the whole length; no record goes out without a tag.
-            None => Err(ErrorStack::get()),
-        }
+        self.key.start(&nonce, record.aad, record.plaintext_len())?;
+        let tag = self.encrypt(record)?;
+        self.key.tag(tag)
     }
 }
 
@@ -171,7 +181,7 @@ impl RecordSealer for RecordKey {
     fn seal(&mut self, record: &mut SealRecord<'_>) -> Result<(), Error> {
         check_len(
             "output of seal",
-            record.sealed_len(TAG_LEN),
+            record.sealed_len(self.tag_len),
             record.out.len(),
         )?;
         self.seal_into(record).map_err(|stack| {
@@ -184,16 +194,9 @@ impl RecordSealer for RecordKey {
 impl RecordOpener for RecordKey {
     fn open(&mut self, sequence: u64, aad: &[u8], in_out: &mut [u8]) -> Result<usize, Error> {
         let nonce = self.nonce(sequence);
-        let Some((text, tag)) = in_out.split_last_chunk_mut::<TAG_LEN>() else {
-            return Err(Error::BadTag);
-        };
-        let opened = self.key.start(&nonce, aad).and_then(|()| {
-            if !text.is_empty() {
-                self.key.update_in_place(text)?;
-            }
-            self.key.verify(tag)
-        });
-        match opened {
+        let text_len = in_out.len().checked_sub(self.tag_len);
+        let (text, tag) = in_out.split_at_mut(text_len.ok_or(Error::BadTag)?);
+        match self.key.open(&nonce, aad, text, tag) {
             Ok(true) => Ok(text.len()),
             Ok(false) => {
                 text.zeroize();

@@ -16,6 +16,8 @@ fn everything_is_there() {
         CipherSuite::TLS_AES_128_GCM_SHA256,
         CipherSuite::TLS_AES_256_GCM_SHA384,
         CipherSuite::TLS_CHACHA20_POLY1305_SHA256,
+        CipherSuite::TLS_AES_128_CCM_SHA256,
+        CipherSuite::TLS_AES_128_CCM_8_SHA256,
     ] {
         assert!(provider.suite(suite).is_some(), "{suite}");
     }
@@ -59,7 +61,9 @@ fn passes_wycheproof() {
     let report = wycheproof::run(&provider);
     println!("{report}");
     for row in provider.table().rows {
-        let expected = matches!(row.kind, "record" | "key exchange" | "verify");
+        // Wycheproof has no vector for short tags with the nonces of TLS.
+        let expected = matches!(row.kind, "record" | "key exchange" | "verify")
+            && row.algorithm != "TLS_AES_128_CCM_8_SHA256";
         assert!(
             !expected || report.count(&row.algorithm) > 0,
             "{}",

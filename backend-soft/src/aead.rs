@@ -1,9 +1,10 @@
-//! Record protection (RFC 5116): AES-GCM and ChaCha20-Poly1305.
+//! Record protection (RFC 5116): AES-GCM, ChaCha20-Poly1305 and AES-CCM.
 
 use aes_gcm::AesGcm;
-use aes_gcm::aead::consts::{U12, U16};
-use aes_gcm::aead::{AeadInOut, KeyInit, Nonce, Tag};
+use aes_gcm::aead::consts::{U8, U12, U16};
+use aes_gcm::aead::{AeadCore, AeadInOut, KeyInit, KeySizeUser, Nonce, Tag};
 use aes_gcm::aes::{Aes128Enc, Aes256Enc};
+use ccm::Ccm;
 use crypto_api::{
     Error, Implementation, NONCE_LEN, RecordAead, RecordOpener, RecordSealer, SealRecord, check_len,
 };
@@ -11,106 +12,99 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{cpu, random::failed};
 
-/// Length in bytes of the tag of each of these algorithms.
-const TAG_LEN: usize = 16;
+/// An algorithm over the `Cipher` that computes it.
+macro_rules! algorithm {
+    ($(#[$doc:meta])* $name:ident, $cipher:ty, $detail:path) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default)]
+        pub struct $name;
 
-/// AES-128-GCM (NIST SP 800-38D).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Aes128Gcm;
+        impl RecordAead for $name {
+            fn key_len(&self) -> usize {
+                <$cipher>::key_size()
+            }
 
-/// AES-256-GCM (NIST SP 800-38D).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Aes256Gcm;
+            fn tag_len(&self) -> usize {
+                tag_len::<$cipher>()
+            }
 
-/// ChaCha20-Poly1305 (RFC 8439).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ChaCha20Poly1305;
+            fn sealer(
+                &self,
+                key: &[u8],
+                iv: &[u8; NONCE_LEN],
+            ) -> Result<Box<dyn RecordSealer>, Error> {
+                Ok(Key::<$cipher>::new(key, iv)?)
+            }
 
-impl RecordAead for Aes128Gcm {
-    fn key_len(&self) -> usize {
-        16
-    }
+            fn opener(
+                &self,
+                key: &[u8],
+                iv: &[u8; NONCE_LEN],
+            ) -> Result<Box<dyn RecordOpener>, Error> {
+                Ok(Key::<$cipher>::new(key, iv)?)
+            }
 
-    fn tag_len(&self) -> usize {
-        TAG_LEN
-    }
-
-    fn sealer(&self, key: &[u8], iv: &[u8; NONCE_LEN]) -> Result<Box<dyn RecordSealer>, Error> {
-        Ok(Key::<AesGcm<Aes128Enc, U12>>::new(self, key, iv)?)
-    }
-
-    fn opener(&self, key: &[u8], iv: &[u8; NONCE_LEN]) -> Result<Box<dyn RecordOpener>, Error> {
-        Ok(Key::<AesGcm<Aes128Enc, U12>>::new(self, key, iv)?)
-    }
-
-    fn implementation(&self) -> Implementation {
-        cpu::implementation(cpu::aes_gcm())
-    }
+            fn implementation(&self) -> Implementation {
+                cpu::implementation($detail())
+            }
+        }
+    };
 }
 
-impl RecordAead for Aes256Gcm {
-    fn key_len(&self) -> usize {
-        32
-    }
-
-    fn tag_len(&self) -> usize {
-        TAG_LEN
-    }
-
-    fn sealer(&self, key: &[u8], iv: &[u8; NONCE_LEN]) -> Result<Box<dyn RecordSealer>, Error> {
-        Ok(Key::<AesGcm<Aes256Enc, U12>>::new(self, key, iv)?)
-    }
-
-    fn opener(&self, key: &[u8], iv: &[u8; NONCE_LEN]) -> Result<Box<dyn RecordOpener>, Error> {
-        Ok(Key::<AesGcm<Aes256Enc, U12>>::new(self, key, iv)?)
-    }
-
-    fn implementation(&self) -> Implementation {
-        cpu::implementation(cpu::aes_gcm())
-    }
+algorithm! {
+    /// AES-128-GCM (NIST SP 800-38D).
+    Aes128Gcm, AesGcm<Aes128Enc, U12>, cpu::aes_gcm
 }
 
-impl RecordAead for ChaCha20Poly1305 {
-    fn key_len(&self) -> usize {
-        32
-    }
+algorithm! {
+    /// AES-256-GCM (NIST SP 800-38D).
+    Aes256Gcm, AesGcm<Aes256Enc, U12>, cpu::aes_gcm
+}
 
-    fn tag_len(&self) -> usize {
-        TAG_LEN
-    }
+algorithm! {
+    /// ChaCha20-Poly1305 (RFC 8439).
+    ChaCha20Poly1305, chacha20poly1305::ChaCha20Poly1305, cpu::chacha20_poly1305
+}
 
-    fn sealer(&self, key: &[u8], iv: &[u8; NONCE_LEN]) -> Result<Box<dyn RecordSealer>, Error> {
-        Ok(Key::<chacha20poly1305::ChaCha20Poly1305>::new(
-            self, key, iv,
-        )?)
-    }
+algorithm! {
+    /// AES-128-CCM (NIST SP 800-38C) with tags of 16 bytes.
+    Aes128Ccm, Ccm<Aes128Enc, U16, U12>, cpu::aes
+}
 
-    fn opener(&self, key: &[u8], iv: &[u8; NONCE_LEN]) -> Result<Box<dyn RecordOpener>, Error> {
-        Ok(Key::<chacha20poly1305::ChaCha20Poly1305>::new(
-            self, key, iv,
-        )?)
-    }
+algorithm! {
+    /// AES-128-CCM with tags of 8 bytes, of which one forgery in 2^64 passes.
+    Aes128Ccm8, Ccm<Aes128Enc, U8, U12>, cpu::aes
+}
 
-    fn implementation(&self) -> Implementation {
-        cpu::implementation(cpu::chacha20_poly1305())
-    }
+/// An AEAD with the nonces of TLS that wipes its key when it is dropped.
+trait Cipher: KeyInit + AeadInOut<NonceSize = U12> + Send + Sync + 'static {}
+
+// `ZeroizeOnDrop` is the promise of a type's crate that it wipes itself.
+impl<C> Cipher for AesGcm<C, U12> where
+    Self: KeyInit + AeadInOut<NonceSize = U12> + ZeroizeOnDrop + Send + Sync + 'static
+{
+}
+
+impl Cipher for chacha20poly1305::ChaCha20Poly1305 where Self: ZeroizeOnDrop {}
+
+// `Ccm` does not promise it, but holds nothing besides its block cipher, which does.
+impl Cipher for Ccm<Aes128Enc, U16, U12> where Aes128Enc: ZeroizeOnDrop {}
+impl Cipher for Ccm<Aes128Enc, U8, U12> where Aes128Enc: ZeroizeOnDrop {}
+
+/// Length in bytes of the tag.
+fn tag_len<A: AeadCore>() -> usize {
+    Tag::<A>::default().len()
 }
 
 /// One direction's key with its static IV; either use of it.
-///
-/// `ZeroizeOnDrop` on the cipher is the promise of its crate that the key wipes itself.
-struct Key<A: ZeroizeOnDrop> {
+struct Key<A> {
     cipher: A,
     iv: Zeroizing<[u8; NONCE_LEN]>,
 }
 
-impl<A: ZeroizeOnDrop + KeyInit + AeadInOut<NonceSize = U12, TagSize = U16>> Key<A> {
-    fn new(
-        algorithm: &dyn RecordAead,
-        key: &[u8],
-        iv: &[u8; NONCE_LEN],
-    ) -> Result<Box<Self>, Error> {
-        check_len("AEAD key", algorithm.key_len(), key.len())?;
+impl<A: Cipher> Key<A> {
+    fn new(key: &[u8], iv: &[u8; NONCE_LEN]) -> Result<Box<Self>, Error> {
+        check_len("AEAD key", A::key_size(), key.len())?;
         Ok(Box::new(Self {
             cipher: A::new_from_slice(key).map_err(|error| failed("set an AEAD key", error))?,
             iv: Zeroizing::new(*iv),
@@ -127,13 +121,10 @@ impl<A: ZeroizeOnDrop + KeyInit + AeadInOut<NonceSize = U12, TagSize = U16>> Key
     }
 }
 
-impl<A> RecordSealer for Key<A>
-where
-    A: ZeroizeOnDrop + KeyInit + AeadInOut<NonceSize = U12, TagSize = U16> + Send + Sync,
-{
+impl<A: Cipher> RecordSealer for Key<A> {
     fn seal(&mut self, record: &mut SealRecord<'_>) -> Result<(), Error> {
         let (sequence, aad) = (record.sequence, record.aad);
-        let (text, tag_out) = record.gather(TAG_LEN)?;
+        let (text, tag_out) = record.gather(tag_len::<A>())?;
         match self
             .cipher
             .encrypt_inout_detached(&self.nonce(sequence), aad, (&mut *text).into())
@@ -150,25 +141,20 @@ where
     }
 }
 
-impl<A> RecordOpener for Key<A>
-where
-    A: ZeroizeOnDrop + KeyInit + AeadInOut<NonceSize = U12, TagSize = U16> + Send + Sync,
-{
+impl<A: Cipher> RecordOpener for Key<A> {
     fn open(&mut self, sequence: u64, aad: &[u8], in_out: &mut [u8]) -> Result<usize, Error> {
-        let Some((text, tag)) = in_out.split_last_chunk_mut::<TAG_LEN>() else {
-            return Err(Error::BadTag);
-        };
-        // These ciphers check the tag before they decrypt the first byte, so nothing of the
-        // plaintext is in `text` when they refuse it.
+        let text_len = in_out
+            .len()
+            .checked_sub(tag_len::<A>())
+            .ok_or(Error::BadTag)?;
+        let (text, tag) = in_out.split_at_mut(text_len);
+        let tag = Tag::<A>::try_from(&*tag).map_err(|_| Error::BadTag)?;
+        // GCM and ChaCha20-Poly1305 check the tag before they decrypt the first byte; CCM,
+        // whose tag is over the plaintext, decrypts and then wipes what it refuses.
         self.cipher
-            .decrypt_inout_detached(
-                &self.nonce(sequence),
-                aad,
-                (&mut *text).into(),
-                &Tag::<A>::from(*tag),
-            )
+            .decrypt_inout_detached(&self.nonce(sequence), aad, (&mut *text).into(), &tag)
             .map_err(|_| Error::BadTag)?;
-        Ok(text.len())
+        Ok(text_len)
     }
 }
 
@@ -177,7 +163,14 @@ mod tests {
     use super::*;
     use crypto_api::{Payload, Trailer};
 
-    const ALL: [&dyn RecordAead; 3] = [&Aes128Gcm, &Aes256Gcm, &ChaCha20Poly1305];
+    const ALL: [&dyn RecordAead; 5] = [
+        &Aes128Gcm,
+        &Aes256Gcm,
+        &ChaCha20Poly1305,
+        &Aes128Ccm,
+        &Aes128Ccm8,
+    ];
+    const TAG_LEN: usize = 16;
     const IV: [u8; NONCE_LEN] = [0xa5; NONCE_LEN];
     const HEADER: [u8; 5] = [23, 3, 3, 1, 1];
 
@@ -191,7 +184,7 @@ mod tests {
         sequence: u64,
         text: &[u8],
     ) -> Vec<u8> {
-        let mut out = vec![0xee; text.len() + TAG_LEN];
+        let mut out = vec![0xee; text.len() + algorithm.tag_len()];
         algorithm
             .sealer(&key(algorithm), iv)
             .unwrap()
@@ -213,6 +206,7 @@ mod tests {
             size_of::<Key<AesGcm<Aes128Enc, U12>>>(),
             size_of::<Key<AesGcm<Aes256Enc, U12>>>(),
             size_of::<Key<chacha20poly1305::ChaCha20Poly1305>>(),
+            size_of::<Key<Ccm<Aes128Enc, U16, U12>>>(),
         ];
         assert!(sizes.iter().all(|&size| size <= 1280), "{sizes:?}");
     }
@@ -238,14 +232,15 @@ mod tests {
         for algorithm in ALL {
             let sealed = seal(algorithm, &IV, 1, &text);
             let mut opener = algorithm.opener(&key(algorithm), &IV).unwrap();
-            for at in [0, 1500, 2999, 3000, 3015] {
+            for at in [0, 1500, 2999, 3000, sealed.len() - 1] {
                 let mut forged = sealed.clone();
                 forged[at] ^= 1;
                 let before = forged.clone();
                 assert_eq!(opener.open(1, &HEADER, &mut forged), Err(Error::BadTag));
-                assert_eq!(forged, before, "touched after byte {at} was forged");
+                let wiped = forged[..text.len()].iter().all(|byte| *byte == 0);
+                assert!(forged == before || wiped, "after byte {at} was forged");
             }
-            for len in 0..TAG_LEN {
+            for len in 0..algorithm.tag_len() {
                 assert_eq!(
                     opener.open(1, &HEADER, &mut sealed.clone()[..len]),
                     Err(Error::BadTag)

@@ -7,7 +7,7 @@ use crypto_api::Implementation;
 
 use crate::BACKEND;
 
-pub(crate) use features::{aes_gcm, chacha20_poly1305, sha256, sha384};
+pub(crate) use features::{aes, aes_gcm, chacha20_poly1305, sha256, sha384};
 
 /// Plain Rust whose speed depends on no detected feature.
 pub(crate) const PORTABLE: &str = "RustCrypto, portable";
@@ -26,6 +26,16 @@ pub(crate) fn implementation(detail: &'static str) -> Implementation {
 mod features {
     use super::PORTABLE;
     use std::arch::is_x86_feature_detected as has;
+
+    /// CCM decrypts in counter mode and authenticates one block after the other, which gains
+    /// nothing from wide registers.
+    pub(crate) fn aes() -> &'static str {
+        if aes_gcm::aes::hardware_accelerated() {
+            "RustCrypto, AES-NI"
+        } else {
+            PORTABLE
+        }
+    }
 
     /// AES from `aes`, GHASH from `polyval`.
     pub(crate) fn aes_gcm() -> &'static str {
@@ -74,6 +84,15 @@ mod features {
     use super::PORTABLE;
     use std::arch::is_aarch64_feature_detected as has;
 
+    /// What CCM needs.
+    pub(crate) fn aes() -> &'static str {
+        if aes_gcm::aes::hardware_accelerated() {
+            "RustCrypto, ARMv8 AES"
+        } else {
+            PORTABLE
+        }
+    }
+
     /// ARM has the multiplication that GHASH needs wherever it has AES.
     pub(crate) fn aes_gcm() -> &'static str {
         if aes_gcm::aes::hardware_accelerated() {
@@ -112,6 +131,10 @@ mod features {
 #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
 mod features {
     use super::PORTABLE;
+
+    pub(crate) fn aes() -> &'static str {
+        PORTABLE
+    }
 
     pub(crate) fn aes_gcm() -> &'static str {
         PORTABLE

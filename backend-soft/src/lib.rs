@@ -5,7 +5,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`aead`] | AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305 |
+//! | [`aead`] | AES-128-GCM, AES-256-GCM, ChaCha20-Poly1305, AES-128-CCM and CCM_8 |
 //! | [`kx`] | X25519MLKEM768, X25519, secp256r1, secp384r1 |
 //! | [`hash`] | SHA-256 and SHA-384, HMAC and HKDF over them |
 //! | [`signature`] | ECDSA, Ed25519, RSA-PSS; PKCS#1 v1.5 for certificates |
@@ -76,8 +76,11 @@ pub fn provider() -> CryptoProvider {
 }
 
 /// The cipher suites, the preferred one first.
+///
+/// CCM stands last: it takes AES twice as often as GCM and one block after the other, and is
+/// here for peers that have nothing else.
 pub fn suites() -> Vec<Suite> {
-    let rows: [(CipherSuite, Arc<dyn RecordAead>); 3] = [
+    let rows: [(CipherSuite, Arc<dyn RecordAead>); 5] = [
         (
             CipherSuite::TLS_AES_128_GCM_SHA256,
             Arc::new(aead::Aes128Gcm),
@@ -89,6 +92,14 @@ pub fn suites() -> Vec<Suite> {
         (
             CipherSuite::TLS_CHACHA20_POLY1305_SHA256,
             Arc::new(aead::ChaCha20Poly1305),
+        ),
+        (
+            CipherSuite::TLS_AES_128_CCM_SHA256,
+            Arc::new(aead::Aes128Ccm),
+        ),
+        (
+            CipherSuite::TLS_AES_128_CCM_8_SHA256,
+            Arc::new(aead::Aes128Ccm8),
         ),
     ];
     // None is refused: the lengths are constants, and a test counts the rows.

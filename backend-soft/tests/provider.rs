@@ -13,6 +13,8 @@ fn is_complete_and_in_order() {
             CipherSuite::TLS_AES_128_GCM_SHA256,
             CipherSuite::TLS_AES_256_GCM_SHA384,
             CipherSuite::TLS_CHACHA20_POLY1305_SHA256,
+            CipherSuite::TLS_AES_128_CCM_SHA256,
+            CipherSuite::TLS_AES_128_CCM_8_SHA256,
         ]
     );
     let groups: Vec<_> = provider.groups.iter().map(|group| group.id()).collect();

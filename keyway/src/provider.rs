@@ -60,7 +60,9 @@ pub fn linked() -> Vec<&'static str> {
 ///
 /// Groups are preferred in the order X25519MLKEM768, X25519, secp256r1, secp384r1, whoever
 /// computes them. Suites are preferred in the order AES-128-GCM, AES-256-GCM,
-/// ChaCha20-Poly1305 on a CPU with AES instructions, else with ChaCha20-Poly1305 first.
+/// ChaCha20-Poly1305 on a CPU with AES instructions, else with ChaCha20-Poly1305 first;
+/// AES-128-CCM is the last resort, and its variant with short tags
+/// [waits to be named](crate::ClientBuilder::suites).
 ///
 /// # Errors
 /// [`SetupError::NoBackend`] if none is linked.
@@ -227,6 +229,8 @@ fn in_preferred_order(mut provider: CryptoProvider) -> CryptoProvider {
         CipherSuite::TLS_AES_128_GCM_SHA256 => 1,
         CipherSuite::TLS_AES_256_GCM_SHA384 => 2,
         CipherSuite::TLS_CHACHA20_POLY1305_SHA256 => 3,
+        CipherSuite::TLS_AES_128_CCM_SHA256 => 5,
+        CipherSuite::TLS_AES_128_CCM_8_SHA256 => 6,
         _ => 4,
     });
     provider
@@ -301,7 +305,7 @@ mod tests {
         provider.check().unwrap();
         let groups: Vec<_> = provider.groups.iter().map(|group| group.id()).collect();
         assert_eq!(groups, GROUPS);
-        assert_eq!(provider.suites.len(), 3);
+        assert_eq!(provider.suites.len(), 5);
         assert_eq!(soft().groups.len(), 4);
     }
 

@@ -161,15 +161,12 @@ fn algorithms_that_nobody_supplies() {
     assert_eq!(
         refused(server().suites(["TLS_AES_512"]).build()),
         "suites: unknown name \"TLS_AES_512\"; the provider supplies: TLS_AES_128_GCM_SHA256, \
-         TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256"
+         TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256, TLS_AES_128_CCM_SHA256, \
+         TLS_AES_128_CCM_8_SHA256"
     );
     assert_eq!(
-        refused(
-            server()
-                .suites([CipherSuite::TLS_AES_128_CCM_SHA256])
-                .build()
-        ),
-        "configuration: no linked backend supplies cipher suite TLS_AES_128_CCM_SHA256"
+        refused(server().suites([CipherSuite(0x1306)]).build()),
+        "configuration: no linked backend supplies cipher suite 0x1306"
     );
     assert_eq!(
         refused(client().groups([NamedGroup::X448]).build()),
@@ -203,6 +200,30 @@ fn algorithms_that_nobody_supplies() {
     assert!(groups.eq([NamedGroup::SECP384R1, NamedGroup::X25519]));
     assert_eq!(settings.provider.suites.len(), 1);
     assert_eq!(settings.key_shares, [NamedGroup::X25519]);
+}
+
+/// Short tags are for whoever asks for them.
+#[test]
+fn ccm_8_is_used_only_where_it_is_named() {
+    let suites = |builder: ClientBuilder| {
+        let config = builder.build().unwrap();
+        let suites = &config.settings().provider.suites;
+        suites.iter().map(|suite| suite.id).collect::<Vec<_>>()
+    };
+    let ccm_8 = CipherSuite::TLS_AES_128_CCM_8_SHA256;
+    let by_default = suites(client());
+    assert_eq!(
+        by_default.last(),
+        Some(&CipherSuite::TLS_AES_128_CCM_SHA256)
+    );
+    assert!(!by_default.contains(&ccm_8), "{by_default:?}");
+    let config = server().build().unwrap();
+    assert!(config.settings().provider.suite(ccm_8).is_none());
+
+    assert_eq!(suites(client().suites([ccm_8])), [ccm_8]);
+    let provider = keyway::provider::fastest().unwrap();
+    let alone = provider.only_suites(&[ccm_8]).unwrap();
+    assert_eq!(suites(client().provider(alone)), [ccm_8]);
 }
 
 #[test]

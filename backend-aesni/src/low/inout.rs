@@ -45,6 +45,12 @@ impl<'a> InOut<'a> {
         }
     }
 
+    /// Length in bytes.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Takes the first `N` bytes away, if there are as many.
     #[inline(always)]
     pub(crate) fn take<const N: usize>(&mut self) -> Option<Chunk<'a, N>> {

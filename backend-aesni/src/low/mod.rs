@@ -5,8 +5,10 @@
 //! only a token of [`cpu`] lets one call them, so an instruction that the CPU lacks is never
 //! reached. And memory is touched through [`inout`], whose pieces know their length.
 
+pub(crate) mod ccm;
 pub(crate) mod cpu;
 pub(crate) mod inout;
+mod wipe;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;

@@ -1,6 +1,7 @@
 //! Every kernel that this CPU can run, against what is known and against `backend-soft`.
 
 mod against_soft;
+mod ccm;
 mod known;
 
 use crypto_api::{CipherSuite, NONCE_LEN, Payload, RecordAead, SealRecord, Suite, Trailer};

@@ -82,7 +82,9 @@ impl<R> Builder<R> {
     }
 
     /// The cipher suites, by name or code point, the preferred one first. By default all
-    /// that the provider supplies, in its order.
+    /// that the provider supplies, in its order, but for `TLS_AES_128_CCM_8_SHA256`: its
+    /// tags of 8 bytes are not recommended for general use (RFC 8447, section 8), so it is
+    /// used only where it is named here or nothing else is supplied.
     #[must_use]
     pub fn suites<A>(mut self, suites: impl IntoIterator<Item = A>) -> Self
     where
@@ -148,15 +150,18 @@ impl<R> Builder<R> {
             Some(provider) => provider.clone(),
             None => Arc::new(provider::fastest()?),
         };
-        if self.suites.is_none() && self.groups.is_none() {
-            return Ok(provider);
-        }
         let mut chosen = (*provider).clone();
-        if let Some(suites) = &self.suites {
-            let ids = algorithm::resolve("suites", suites, &chosen)?;
-            chosen = chosen
-                .only_suites(&ids)
-                .map_err(tls_core::ConfigError::from)?;
+        match &self.suites {
+            Some(suites) => {
+                let ids = algorithm::resolve("suites", suites, &chosen)?;
+                chosen = chosen
+                    .only_suites(&ids)
+                    .map_err(tls_core::ConfigError::from)?;
+            }
+            None if chosen.suites.len() > 1 => chosen
+                .suites
+                .retain(|suite| suite.id != CipherSuite::TLS_AES_128_CCM_8_SHA256),
+            None => {}
         }
         if let Some(groups) = &self.groups {
             let ids = algorithm::resolve("groups", groups, &chosen)?;

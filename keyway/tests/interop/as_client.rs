@@ -72,10 +72,11 @@ fn get_page(stream: &mut Stream<TcpStream>) -> String {
     page
 }
 
-const SUITES: [&str; 3] = [
+const SUITES: [&str; 4] = [
     "TLS_AES_128_GCM_SHA256",
     "TLS_AES_256_GCM_SHA384",
     "TLS_CHACHA20_POLY1305_SHA256",
+    "TLS_AES_128_CCM_SHA256",
 ];
 
 /// Our name of a group and OpenSSL's.

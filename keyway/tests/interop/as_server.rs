@@ -141,13 +141,14 @@ fn converse(mut program: Running) -> String {
     program.finish().1
 }
 
-const SUITES: [(&str, &str); 3] = [
+const SUITES: [(&str, &str); 4] = [
     ("TLS_AES_128_GCM_SHA256", ":-CIPHER-ALL:+AES-128-GCM"),
     ("TLS_AES_256_GCM_SHA384", ":-CIPHER-ALL:+AES-256-GCM"),
     (
         "TLS_CHACHA20_POLY1305_SHA256",
         ":-CIPHER-ALL:+CHACHA20-POLY1305",
     ),
+    ("TLS_AES_128_CCM_SHA256", ":-CIPHER-ALL:+AES-128-CCM"),
 ];
 
 /// Names of the groups: ours, OpenSSL's, GnuTLS's.

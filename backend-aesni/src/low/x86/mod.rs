@@ -4,6 +4,7 @@
 //! vocabulary, so that an algorithm is written once and compiled for each of them.
 
 mod aes;
+pub(crate) mod ccm;
 pub(crate) mod gcm;
 mod partial;
 mod wide128;

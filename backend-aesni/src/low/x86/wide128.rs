@@ -68,6 +68,10 @@ ops! {
         _mm_and_si128(v, from_u128(partial::mask(len)))
     }
 
+    /// A block from each of several places.
+    fn gather(from: [&[u8; 16]; LANES]) -> V { load(from[0]) }
+    /// The blocks.
+    fn split(v: V) -> [__m128i; LANES] { [v] }
     fn broadcast(from: &[u8; 16]) -> V { load(from) }
     fn splat(block: __m128i) -> V { block }
     fn low(v: V) -> __m128i { v }

@@ -61,6 +61,12 @@ ops! {
         _mm256_and_si256(v, _mm256_set_m128i(high, low))
     }
 
+    /// A block from each of several places.
+    fn gather(from: [&[u8; 16]; LANES]) -> V {
+        _mm256_inserti128_si256::<1>(from_block(wide128::load(from[0])), wide128::load(from[1]))
+    }
+    /// The blocks.
+    fn split(v: V) -> [__m128i; LANES] { [low(v), _mm256_extracti128_si256::<1>(v)] }
     fn broadcast(from: &[u8; 16]) -> V { splat(wide128::load(from)) }
     fn splat(block: __m128i) -> V { _mm256_broadcastsi128_si256(block) }
     fn low(v: V) -> __m128i { _mm256_castsi256_si128(v) }

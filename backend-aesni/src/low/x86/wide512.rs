@@ -58,6 +58,23 @@ ops! {
     /// `v` with zeros from byte `len` on.
     fn keep(v: V, len: usize) -> V { _mm512_maskz_mov_epi8(mask(len), v) }
 
+    /// A block from each of several places.
+    fn gather(from: [&[u8; 16]; LANES]) -> V {
+        let half = |a, b| {
+            _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(wide128::load(a)), wide128::load(b))
+        };
+        let [a, b, c, d] = from;
+        _mm512_inserti64x4::<1>(_mm512_castsi256_si512(half(a, b)), half(c, d))
+    }
+    /// The blocks.
+    fn split(v: V) -> [__m128i; LANES] {
+        [
+            low(v),
+            _mm512_extracti32x4_epi32::<1>(v),
+            _mm512_extracti32x4_epi32::<2>(v),
+            _mm512_extracti32x4_epi32::<3>(v),
+        ]
+    }
     fn broadcast(from: &[u8; 16]) -> V { splat(wide128::load(from)) }
     fn splat(block: __m128i) -> V { _mm512_broadcast_i32x4(block) }
     fn low(v: V) -> __m128i { _mm512_castsi512_si128(v) }

@@ -95,14 +95,14 @@ macro_rules! kernel {
                         }
                         // SAFETY: as above.
                         unsafe { powers(&mut table) };
-                        wipe::stack::<SPILLS>();
+                        crate::low::wipe::stack::<SPILLS>();
                         Self(table, token)
                     }
 
                     fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
                         // SAFETY: the token proves the features.
                         unsafe { seal(&self.0, nonce, record) };
-                        wipe::stack::<SPILLS>();
+                        crate::low::wipe::stack::<SPILLS>();
                     }
 
                     fn open(
@@ -115,7 +115,7 @@ macro_rules! kernel {
                         // SAFETY: the token proves the features.
                         let expected =
                             unsafe { open(&self.0, nonce, aad, &mut *text) };
-                        wipe::stack::<SPILLS>();
+                        crate::low::wipe::stack::<SPILLS>();
                         if expected.ct_eq(tag).into() {
                             return Ok(());
                         }
