@@ -171,14 +171,14 @@ macro_rules! run {
 
 mod one {
     //! One record.
-    run! { features: "aes,pclmulqdq,ssse3,sse4.1", wide: wide128, side: 1, registers: registers128 }
+    run! { features: "aes,pclmulqdq,ssse3,sse4.1,avx", wide: wide128, side: 1, registers: registers256 }
 }
 
 mod aesni {
     //! One record in a register.
     run! {
-        features: "aes,pclmulqdq,ssse3,sse4.1",
-        wide: wide128, side: crate::low::ccm::SIDE, registers: registers128
+        features: "aes,pclmulqdq,ssse3,sse4.1,avx",
+        wide: wide128, side: crate::low::ccm::SIDE, registers: registers256
     }
 }
 
@@ -199,7 +199,7 @@ mod avx512 {
 }
 
 /// Encrypts blocks that do not depend on each other.
-#[target_feature(enable = "aes,pclmulqdq,ssse3,sse4.1")]
+#[target_feature(enable = "aes,pclmulqdq,ssse3,sse4.1,avx")]
 fn encrypt<const N: usize>(round_keys: &[Block; 11], blocks: &mut [Block; N]) {
     use super::wide128::{aesenc, aesenclast, load, store, xor, zero};
 
@@ -215,7 +215,7 @@ fn encrypt<const N: usize>(round_keys: &[Block; 11], blocks: &mut [Block; N]) {
     for (state, block) in states.into_iter().zip(blocks) {
         store(block, aesenclast(state, load(&round_keys[10])));
     }
-    wipe::registers128();
+    wipe::registers256();
 }
 
 macro_rules! cipher {

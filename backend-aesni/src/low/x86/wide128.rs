@@ -104,4 +104,6 @@ ops! {
     fn add_counter(v: V, n: i32) -> V { _mm_add_epi32(v, _mm_set_epi32(0, 0, 0, n)) }
     /// A constant 64-bit number in the low half of each block.
     fn low_half(n: i64) -> V { _mm_set_epi64x(0, n) }
+    /// The low halves of the blocks of `a` and of `b`, as low and high halves.
+    fn low_halves(a: V, b: V) -> V { _mm_unpacklo_epi64(a, b) }
 }

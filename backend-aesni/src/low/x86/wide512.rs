@@ -115,4 +115,6 @@ ops! {
     fn add_counter(v: V, n: i32) -> V { _mm512_add_epi32(v, splat(_mm_set_epi32(0, 0, 0, n))) }
     /// A constant 64-bit number in the low half of each block.
     fn low_half(n: i64) -> V { splat(_mm_set_epi64x(0, n)) }
+    /// The low halves of the blocks of `a` and of `b`, as low and high halves.
+    fn low_halves(a: V, b: V) -> V { _mm512_unpacklo_epi64(a, b) }
 }

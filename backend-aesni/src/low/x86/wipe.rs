@@ -2,29 +2,9 @@
 
 use core::arch::asm;
 
-/// Clears xmm0 to xmm15. Their upper parts too, on a CPU with AVX.
-#[inline]
-#[target_feature(enable = "sse2")]
-pub(super) fn registers128() {
-    // SAFETY: writes registers that are declared to be written, and nothing else.
-    unsafe {
-        asm!(
-            "pxor xmm0, xmm0", "pxor xmm1, xmm1", "pxor xmm2, xmm2", "pxor xmm3, xmm3",
-            "pxor xmm4, xmm4", "pxor xmm5, xmm5", "pxor xmm6, xmm6", "pxor xmm7, xmm7",
-            "pxor xmm8, xmm8", "pxor xmm9, xmm9", "pxor xmm10, xmm10", "pxor xmm11, xmm11",
-            "pxor xmm12, xmm12", "pxor xmm13, xmm13", "pxor xmm14, xmm14", "pxor xmm15, xmm15",
-            out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
-            out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
-            out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
-            out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
-            options(nomem, nostack, preserves_flags),
-        );
-    }
-}
-
 /// Clears ymm0 to ymm15.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx")]
 pub(super) fn registers256() {
     // SAFETY: writes registers that are declared to be written, and nothing else.
     unsafe {

@@ -21,26 +21,30 @@ use super::aes::Block;
 /// because the lengths follow it.
 const POWERS: usize = 17;
 
-/// Where the last vector of powers may read beyond them: products with blocks of zeros.
+/// Zeros behind the powers: the last vector of a last part may reach there.
 const BEYOND: usize = 2;
 
-/// An expanded key.
+/// An expanded key: `R` round keys, and `S` blocks for the folded halves of powers.
 ///
-/// `T` is `R + POWERS + BEYOND`: round keys, then H^17 to H^1, then what makes it whole. In this
-/// order the sixteen powers that bulk needs start at a multiple of 64 bytes.
+/// The sixteen powers that bulk needs start at a multiple of 64 bytes, whether there are 11
+/// round keys or 15.
 #[repr(C, align(64))]
-pub(crate) struct Table<const T: usize>([Block; T]);
-
-impl<const T: usize> Drop for Table<T> {
-    fn drop(&mut self) {
-        self.0.as_flattened_mut().zeroize();
-    }
+pub(crate) struct Table<const R: usize, const S: usize> {
+    round_keys: [Block; R],
+    /// H^17 to H^1.
+    powers: [Block; POWERS + BEYOND],
+    /// For each stride's pair of vectors of powers, both halves of each block added: those of
+    /// the first vector low, those of the second high.
+    sums: [Block; S],
 }
 
-/// A table of an AES-128 key.
-pub(crate) type Table128 = Table<{ 11 + POWERS + BEYOND }>;
-/// A table of an AES-256 key.
-pub(crate) type Table256 = Table<{ 15 + POWERS + BEYOND }>;
+impl<const R: usize, const S: usize> Drop for Table<R, S> {
+    fn drop(&mut self) {
+        self.round_keys.as_flattened_mut().zeroize();
+        self.powers.as_flattened_mut().zeroize();
+        self.sums.as_flattened_mut().zeroize();
+    }
+}
 
 macro_rules! kernel {
     (
@@ -53,9 +57,9 @@ macro_rules! kernel {
         use subtle::ConstantTimeEq;
 
         use super::super::{aes, aes::Block, wide128, $wide::*, wipe};
-        use super::{POWERS, Table, Table128, Table256};
+        use super::{BEYOND, POWERS, Table};
         use crate::low::cpu;
-        use crate::low::inout::InOut;
+        use crate::low::inout::{Chunk, InOut};
         use crate::record::Kernel;
 
         /// Vectors in a stride.
@@ -65,8 +69,11 @@ macro_rules! kernel {
         /// What a kernel may have spilled, in bytes.
         const SPILLS: usize = 1024;
 
-        pub(crate) struct Aes128Gcm(Table128, cpu::$token);
-        pub(crate) struct Aes256Gcm(Table256, cpu::$token);
+        /// Blocks of folded powers: one vector for each two of a stride.
+        const SUMS: usize = VECTORS / 2 * LANES;
+
+        pub(crate) struct Aes128Gcm(Table<11, SUMS>, cpu::$token);
+        pub(crate) struct Aes256Gcm(Table<15, SUMS>, cpu::$token);
 
         macro_rules! algorithm {
             ($name:ident, $key_len:literal, $rounds:literal, $expand:ident) => {
@@ -77,22 +84,24 @@ macro_rules! kernel {
                     type Token = cpu::$token;
 
                     fn new(token: Self::Token, key: &[u8]) -> Self {
-                        let mut table = Table([[0; 16]; $rounds + POWERS + super::BEYOND]);
-                        if let (Some(key), Some(round_keys)) =
-                            (key.first_chunk(), table.0.first_chunk_mut())
-                        {
+                        let mut table = Table {
+                            round_keys: [[0; 16]; $rounds],
+                            powers: [[0; 16]; POWERS + BEYOND],
+                            sums: [[0; 16]; SUMS],
+                        };
+                        if let Some(key) = key.first_chunk() {
                             // SAFETY: the token proves the features.
-                            unsafe { aes::$expand(key, round_keys) };
+                            unsafe { aes::$expand(key, &mut table.round_keys) };
                         }
                         // SAFETY: as above.
-                        unsafe { powers::<$rounds, _>(&mut table) };
+                        unsafe { powers(&mut table) };
                         crate::low::wipe::stack::<SPILLS>();
                         Self(table, token)
                     }
 
                     fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
                         // SAFETY: the token proves the features.
-                        unsafe { seal::<$rounds, _>(&self.0, nonce, record) };
+                        unsafe { seal(&self.0, nonce, record) };
                         crate::low::wipe::stack::<SPILLS>();
                     }
 
@@ -105,7 +114,7 @@ macro_rules! kernel {
                     ) -> Result<(), Error> {
                         // SAFETY: the token proves the features.
                         let expected =
-                            unsafe { open::<$rounds, _>(&self.0, nonce, aad, &mut *text) };
+                            unsafe { open(&self.0, nonce, aad, &mut *text) };
                         crate::low::wipe::stack::<SPILLS>();
                         if expected.ct_eq(tag).into() {
                             return Ok(());
@@ -173,35 +182,71 @@ macro_rules! kernel {
 
         /// Fills in the powers of the hash key.
         #[target_feature(enable = $features)]
-        fn powers<const R: usize, const T: usize>(table: &mut Table<T>) {
-            let Some((round_keys, powers)) = table.0.split_first_chunk_mut::<R>() else {
-                return;
-            };
-            let h = wide128::reverse(encrypt_block(round_keys, _mm_setzero_si128()));
+        fn powers<const R: usize>(table: &mut Table<R, SUMS>) {
+            let h = encrypt_block(&table.round_keys, _mm_setzero_si128());
+            let h = wide128::reverse(h);
             // Times x: shifted by one, and reduced if a bit was lost.
             let lost = _mm_shuffle_epi32::<0xff>(_mm_srai_epi32::<31>(h));
             let carry = _mm_slli_si128::<8>(_mm_srli_epi64::<63>(h));
             let poly = _mm_set_epi64x(0xc200_0000_0000_0000_u64 as i64, 1);
-            let h1 = _mm_xor_si128(
+            let h = _mm_xor_si128(
                 _mm_or_si128(_mm_slli_epi64::<1>(h), carry),
                 _mm_and_si128(lost, poly),
             );
-            // In the order that needs the fewest products behind one another.
-            let mut power = [h1; POWERS + 1];
-            for n in 2..=POWERS {
-                power[n] = multiply(power[n / 2], power[n - n / 2]);
+            let powers = &mut table.powers;
+            wide128::store(&mut powers[POWERS - 1], h);
+            // H^1 to H^n times H^n are H^(n+1) to H^2n: in four rounds, whose products do not
+            // wait for one another.
+            let mut n = 1;
+            while n < 16 {
+                let top = wide128::load(&powers[POWERS - n]);
+                let mut done = 0;
+                while done < n && n < LANES {
+                    done += 1;
+                    let power = multiply(wide128::load(&powers[POWERS - done]), top);
+                    wide128::store(&mut powers[POWERS - n - done], power);
+                }
+                while done < n {
+                    done += LANES;
+                    let power = load(chunk(powers, done));
+                    let power = reduce(add_product(nothing(), power, splat(top)));
+                    store(chunk_mut(powers, n + done), power);
+                }
+                n *= 2;
             }
-            for (out, power) in powers.iter_mut().zip(power[1..].iter().rev()) {
-                wide128::store(out, *power);
+            let power = multiply(wide128::load(&powers[1]), h);
+            wide128::store(&mut powers[0], power);
+            for (pair, out) in table.sums.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                let first = (VECTORS - 2 * pair) * LANES;
+                let [a, b] = [first, first - LANES].map(|first| load(chunk(powers, first)));
+                let (a, b) = (xor(a, swap_halves(a)), xor(b, swap_halves(b)));
+                if let Some(out) = out.as_flattened_mut().first_chunk_mut() {
+                    store(out, low_halves(a, b));
+                }
             }
             wipe::$registers();
+        }
+
+        /// The powers for a vector whose first block is to be multiplied by H^`first`.
+        #[inline(always)]
+        fn chunk(powers: &[Block; POWERS + BEYOND], first: usize) -> &[u8; BYTES] {
+            const { assert!(LANES <= 2 + BEYOND) };
+            // `first` is 2 at least for the last of several lanes' vector: a block of the data
+            // and the lengths behind it.
+            powers.as_flattened()[16 * (POWERS - first)..].first_chunk().unwrap_or(&[0; BYTES])
+        }
+
+        #[inline(always)]
+        fn chunk_mut(powers: &mut [Block; POWERS + BEYOND], first: usize) -> &mut [u8; BYTES] {
+            powers.as_flattened_mut()[16 * (POWERS - first)..].first_chunk_mut().expect("in the table")
         }
 
         /// What the functions below share: a key, and how far the record is.
         struct State<'a, const R: usize> {
             round_keys: &'a [Block; R],
             /// From H^17 on.
-            powers: &'a [u8],
+            powers: &'a [Block; POWERS + BEYOND],
+            sums: &'a [Block; SUMS],
             /// Counter block of the next vector's lanes, byte-reversed.
             counter: V,
             /// The hash so far, byte-reversed.
@@ -211,14 +256,19 @@ macro_rules! kernel {
         impl<'a, const R: usize> State<'a, R> {
             #[inline]
             #[target_feature(enable = $features)]
-            fn new<const T: usize>(table: &'a Table<T>, nonce: &[u8; NONCE_LEN], aad: &[u8]) -> Option<Self> {
-                let (round_keys, powers) = table.0.split_first_chunk::<R>()?;
+            fn new(table: &'a Table<R, SUMS>, nonce: &[u8; NONCE_LEN], aad: &[u8]) -> Self {
                 let mut first = [0; 16];
                 first[..NONCE_LEN].copy_from_slice(nonce);
                 first[15] = 2;
                 let counter = count_up(splat(wide128::reverse(wide128::load(&first))));
-                let mut state = Self { round_keys, powers: powers.as_flattened(), counter, hash: _mm_setzero_si128() };
-                let h = wide128::load(state.powers.get(16 * (POWERS - 1)..)?.first_chunk()?);
+                let mut state = Self {
+                    round_keys: &table.round_keys,
+                    powers: &table.powers,
+                    sums: &table.sums,
+                    counter,
+                    hash: _mm_setzero_si128(),
+                };
+                let h = wide128::load(&table.powers[POWERS - 1]);
                 let mut aad = aad;
                 while !aad.is_empty() {
                     let (block, rest) = aad.split_at(aad.len().min(16));
@@ -226,18 +276,7 @@ macro_rules! kernel {
                     state.hash = multiply(_mm_xor_si128(state.hash, block), h);
                     aad = rest;
                 }
-                Some(state)
-            }
-
-            /// Powers for a vector of blocks whose first is to be multiplied by H^`first`.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn power(&self, first: usize) -> V {
-                let at = 16 * (POWERS - first);
-                match self.powers.get(at..).and_then(|powers| powers.first_chunk()) {
-                    Some(powers) => load(powers),
-                    None => zero(),
-                }
+                state
             }
 
             #[inline]
@@ -283,11 +322,7 @@ macro_rules! kernel {
                     for round in 1..R - 1 {
                         self.round(&mut blocks, round);
                     }
-                    let last = self.key(R - 1);
-                    for (at, block) in blocks.into_iter().enumerate() {
-                        let text = xor(load(chunk.read(at * BYTES)), aesenclast(block, last));
-                        store(chunk.write(at * BYTES), text);
-                    }
+                    self.apply(blocks, &mut chunk);
                     before = Some(chunk);
                 }
                 while let Some(mut chunk) = data.take::<STRIDE>() {
@@ -298,18 +333,14 @@ macro_rules! kernel {
                         if round <= VECTORS {
                             let at = round - 1;
                             let text = match &before {
-                                Some(before) => load(before.written(at * BYTES)),
-                                None => load(chunk.read(at * BYTES)),
+                                Some(before) => before.written(at * BYTES),
+                                None => chunk.read(at * BYTES),
                             };
-                            sum = self.hash_vector(sum, text, at, VECTORS * LANES);
+                            sum = self.hash_vector(sum, load(text), at);
                         }
                     }
-                    self.hash = fold(reduce(sum));
-                    let last = self.key(R - 1);
-                    for (at, block) in blocks.into_iter().enumerate() {
-                        let text = xor(load(chunk.read(at * BYTES)), aesenclast(block, last));
-                        store(chunk.write(at * BYTES), text);
-                    }
+                    self.hash = self.hashed(sum);
+                    self.apply(blocks, &mut chunk);
                     if SEAL {
                         before = Some(chunk);
                     }
@@ -317,22 +348,56 @@ macro_rules! kernel {
                 if let Some(before) = before {
                     let mut sum = nothing();
                     for at in 0..VECTORS {
-                        let text = load(before.written(at * BYTES));
-                        sum = self.hash_vector(sum, text, at, VECTORS * LANES);
+                        sum = self.hash_vector(sum, load(before.written(at * BYTES)), at);
                     }
-                    self.hash = fold(reduce(sum));
+                    self.hash = self.hashed(sum);
                 }
             }
 
-            /// Adds the product of vector `at` of a run whose first block has H^`first`.
+            /// The last round, and the exclusive or with the text.
             #[inline]
             #[target_feature(enable = $features)]
-            fn hash_vector(&self, sum: Product, text: V, at: usize, first: usize) -> Product {
+            fn apply(&self, blocks: [V; VECTORS], chunk: &mut Chunk<'_, STRIDE>) {
+                let last = self.key(R - 1);
+                for (at, block) in blocks.into_iter().enumerate() {
+                    let text = xor(load(chunk.read(at * BYTES)), aesenclast(block, last));
+                    store(chunk.write(at * BYTES), text);
+                }
+            }
+
+            /// Adds the product of vector `at` of a stride. The middle part is that of the
+            /// halves' sums, which takes one product instead of two (Karatsuba).
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn hash_vector(&self, sum: Product, text: V, at: usize) -> Product {
                 let mut text = reverse(text);
                 if at == 0 {
                     text = xor(text, from_block(self.hash));
                 }
-                add_product(sum, text, self.power(first - at * LANES))
+                let power = load(chunk(self.powers, (VECTORS - at) * LANES));
+                let halves = xor(text, swap_halves(text));
+                let sums = match self.sums.as_flattened().as_chunks().0.get(at / 2) {
+                    Some(sums) => load(sums),
+                    None => zero(),
+                };
+                let mid = if at % 2 == 0 {
+                    clmul::<0x00>(halves, sums)
+                } else {
+                    clmul::<0x10>(halves, sums)
+                };
+                Product {
+                    low: xor(sum.low, clmul::<0x00>(text, power)),
+                    mid: xor(sum.mid, mid),
+                    high: xor(sum.high, clmul::<0x11>(text, power)),
+                }
+            }
+
+            /// What a stride's products come to.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn hashed(&self, sum: Product) -> __m128i {
+                let mid = xor3(sum.mid, sum.low, sum.high);
+                fold(reduce(Product { mid, ..sum }))
             }
 
             /// The last part, of at most `N` vectors and more than `N - 1`; gives the tag.
@@ -365,10 +430,16 @@ macro_rules! kernel {
                     store_partial(here, output);
                     // Blocks of zeros behind the last one add nothing.
                     let hashed = if SEAL { keep(output, here.len()) } else { input };
-                    sum = self.hash_vector(sum, hashed, at, count + 1);
+                    let mut hashed = reverse(hashed);
+                    if at == 0 {
+                        hashed = xor(hashed, from_block(self.hash));
+                    }
+                    let power = load(chunk(self.powers, count + 1 - at * LANES));
+                    sum = add_product(sum, hashed, power);
                 }
                 let lengths = if N == 0 { _mm_xor_si128(lengths, self.hash) } else { lengths };
-                sum = add_product(sum, from_block(lengths), from_block(low(self.power(1))));
+                let h = wide128::load(&self.powers[POWERS - 1]);
+                sum = add_product(sum, from_block(lengths), from_block(h));
                 let hash = wide128::reverse(fold(reduce(sum)));
                 let mut tag = [0; 16];
                 wide128::store(&mut tag, _mm_xor_si128(hash, mask));
@@ -396,14 +467,14 @@ macro_rules! kernel {
         }
 
         #[target_feature(enable = $features)]
-        fn seal<const R: usize, const T: usize>(
-            table: &Table<T>,
+        fn seal<const R: usize>(
+            table: &Table<R, SUMS>,
             nonce: &[u8; NONCE_LEN],
             record: &mut SealRecord<'_>,
         ) {
             let text_len = record.plaintext_len();
             let Some((out, tag)) = record.out.split_at_mut_checked(text_len) else { return };
-            let Some(mut state) = State::<R>::new(table, nonce, record.aad) else { return };
+            let mut state = State::new(table, nonce, record.aad);
 
             // Whole strides go from the caller's memory to the record's at once.
             let mut payload = record.payload;
@@ -428,13 +499,13 @@ macro_rules! kernel {
         }
 
         #[target_feature(enable = $features)]
-        fn open<const R: usize, const T: usize>(
-            table: &Table<T>,
+        fn open<const R: usize>(
+            table: &Table<R, SUMS>,
             nonce: &[u8; NONCE_LEN],
             aad: &[u8],
             text: &mut [u8],
         ) -> [u8; 16] {
-            let Some(mut state) = State::<R>::new(table, nonce, aad) else { return [0; 16] };
+            let mut state = State::new(table, nonce, aad);
             let text_len = text.len();
             let (strides, last) = text.split_at_mut(text_len - text_len % STRIDE);
             state.bulk::<false>(&mut InOut::in_place(strides));
@@ -448,9 +519,9 @@ macro_rules! kernel {
 pub(crate) mod aesni {
     //! One block in a register.
     kernel! {
-        features: "aes,pclmulqdq,ssse3,sse4.1",
+        features: "aes,pclmulqdq,ssse3,sse4.1,avx",
         token: AesNi, wide: wide128, detail: "AES-NI, PCLMULQDQ",
-        registers: registers128, stride: 8, tails: [1, 2, 3, 4, 5, 6, 7]
+        registers: registers256, stride: 8, tails: [1, 2, 3, 4, 5, 6, 7]
     }
 }
 
@@ -459,7 +530,7 @@ pub(crate) mod vaes {
     kernel! {
         features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq",
         token: Vaes, wide: wide256, detail: "VAES, VPCLMULQDQ on AVX2",
-        registers: registers256, stride: 4, tails: [1, 2, 3]
+        registers: registers256, stride: 6, tails: [1, 2, 3, 4, 5]
     }
 }
 
