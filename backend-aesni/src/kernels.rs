@@ -71,5 +71,20 @@ impl List {
     }
 
     #[cfg(target_arch = "aarch64")]
-    fn arm(&mut self) {}
+    fn arm(&mut self) {
+        use crate::low::arm::{ccm, gcm};
+
+        let aes128 = CipherSuite::TLS_AES_128_GCM_SHA256;
+        self.add::<gcm::eor3::Aes128Gcm>(aes128, cpu::ArmEor3::detect());
+        self.add::<gcm::aes_pmull::Aes128Gcm>(aes128, cpu::ArmAes::detect());
+
+        let aes256 = CipherSuite::TLS_AES_256_GCM_SHA384;
+        self.add::<gcm::eor3::Aes256Gcm>(aes256, cpu::ArmEor3::detect());
+        self.add::<gcm::aes_pmull::Aes256Gcm>(aes256, cpu::ArmAes::detect());
+
+        let long_tags = CipherSuite::TLS_AES_128_CCM_SHA256;
+        self.add::<Ccm<ccm::ArmAes, 16>>(long_tags, cpu::ArmAes::detect());
+        let short_tags = CipherSuite::TLS_AES_128_CCM_8_SHA256;
+        self.add::<Ccm<ccm::ArmAes, 8>>(short_tags, cpu::ArmAes::detect());
+    }
 }

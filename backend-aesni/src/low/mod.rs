@@ -8,6 +8,7 @@
 pub(crate) mod ccm;
 pub(crate) mod cpu;
 pub(crate) mod inout;
+mod partial;
 mod wipe;
 
 #[cfg(target_arch = "x86_64")]

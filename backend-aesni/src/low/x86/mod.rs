@@ -6,7 +6,6 @@
 mod aes;
 pub(crate) mod ccm;
 pub(crate) mod gcm;
-mod partial;
 mod wide128;
 mod wide256;
 mod wide512;

@@ -3,7 +3,7 @@
 use core::arch::asm;
 use core::arch::x86_64::*;
 
-use super::partial;
+use crate::low::partial;
 
 pub(super) type V = __m128i;
 

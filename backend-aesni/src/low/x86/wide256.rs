@@ -3,7 +3,8 @@
 use core::arch::asm;
 use core::arch::x86_64::*;
 
-use super::{partial, wide128};
+use super::wide128;
+use crate::low::partial;
 
 pub(super) type V = __m256i;
 

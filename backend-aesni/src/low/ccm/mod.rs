@@ -7,11 +7,15 @@
 //!
 //! Nonces have 12 bytes, so that lengths and counters have 3 (L = 3).
 
+mod run;
+
 use core::array;
 
 use crypto_api::{Error, NONCE_LEN, SealRecord};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
+
+pub(super) use run::run;
 
 use super::inout::InOut;
 use super::wipe;

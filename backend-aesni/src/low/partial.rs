@@ -3,7 +3,7 @@
 
 /// Up to 15 bytes as a little-endian number, zeros above. Longer input is cut.
 #[inline(always)]
-pub(super) fn load(bytes: &[u8]) -> u128 {
+pub(crate) fn load(bytes: &[u8]) -> u128 {
     let len = bytes.len();
     // Two pieces that overlap, the second shifted to its place.
     if let (Some(low), Some(high)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
@@ -26,7 +26,7 @@ pub(super) fn load(bytes: &[u8]) -> u128 {
 
 /// The inverse: the first bytes of `value`, as many as `bytes` has; up to 15.
 #[inline(always)]
-pub(super) fn store(bytes: &mut [u8], value: u128) {
+pub(crate) fn store(bytes: &mut [u8], value: u128) {
     let len = bytes.len();
     if len >= 8 {
         let high = (value >> (8 * (len.min(15) - 8))) as u64;
@@ -57,7 +57,7 @@ pub(super) fn store(bytes: &mut [u8], value: u128) {
 
 /// Ones in the first `len` bytes, zeros above.
 #[inline(always)]
-pub(super) fn mask(len: usize) -> u128 {
+pub(crate) fn mask(len: usize) -> u128 {
     match len {
         0 => 0,
         1..16 => u128::MAX >> (128 - 8 * len),

@@ -1,0 +1,82 @@
+//! AES-128 for [CCM](crate::low::ccm).
+
+use zeroize::Zeroize;
+
+use super::{aes, wipe};
+use crate::low::ccm::{Block, Chain, Cipher, SIDE};
+use crate::low::cpu;
+
+mod one {
+    //! One record.
+    crate::low::ccm::run! {
+        features: "neon,aes",
+        wide: crate::low::arm::neon, narrow: crate::low::arm::neon,
+        side: 1, wipe: crate::low::arm::wipe::registers
+    }
+}
+
+mod several {
+    //! One record in a register.
+    crate::low::ccm::run! {
+        features: "neon,aes",
+        wide: crate::low::arm::neon, narrow: crate::low::arm::neon,
+        side: crate::low::ccm::SIDE, wipe: crate::low::arm::wipe::registers
+    }
+}
+
+/// Encrypts blocks that do not depend on each other.
+#[target_feature(enable = "neon,aes")]
+fn encrypt<const N: usize>(round_keys: &[Block; 11], blocks: &mut [Block; N]) {
+    use super::neon::{aesenc, aesenclast, load, store, xor, zero};
+
+    let mut states = [zero(); N];
+    for (state, block) in states.iter_mut().zip(&*blocks) {
+        *state = xor(load(block), load(&round_keys[0]));
+    }
+    for key in &round_keys[1..10] {
+        for state in &mut states {
+            *state = aesenc(*state, load(key));
+        }
+    }
+    for (state, block) in states.into_iter().zip(blocks) {
+        store(block, aesenclast(state, load(&round_keys[10])));
+    }
+    wipe::registers();
+}
+
+/// The round keys of an AES-128 key.
+pub(crate) struct ArmAes([Block; 11], cpu::ArmAes);
+
+impl Drop for ArmAes {
+    fn drop(&mut self) {
+        self.0.as_flattened_mut().zeroize();
+    }
+}
+
+impl Cipher for ArmAes {
+    const DETAIL: &'static str = "ARMv8 AES";
+    type Token = cpu::ArmAes;
+
+    fn new(token: Self::Token, key: &[u8; 16]) -> Self {
+        let mut cipher = Self([[0; 16]; 11], token);
+        // SAFETY: the token proves the features.
+        unsafe { aes::expand(key, &mut cipher.0) };
+        cipher
+    }
+
+    fn encrypt<const N: usize>(&self, blocks: &mut [Block; N]) {
+        // SAFETY: the token proves the features.
+        unsafe { encrypt(&self.0, blocks) };
+    }
+
+    fn run<const SEAL: bool>(&self, chain: &mut Chain<'_>) {
+        let blocks = chain.data.len() / 16;
+        // SAFETY: the token proves the features.
+        unsafe { one::run::<SEAL>(&self.0, core::array::from_mut(chain), blocks) };
+    }
+
+    fn run_side_by_side<const SEAL: bool>(&self, chains: &mut [Chain<'_>; SIDE], blocks: usize) {
+        // SAFETY: the token proves the features.
+        unsafe { several::run::<SEAL>(&self.0, chains, blocks) };
+    }
+}
