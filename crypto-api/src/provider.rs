@@ -128,16 +128,24 @@ impl CryptoProvider {
     /// Takes the suites of `other`, in their order and before those of its own that
     /// `other` does not have; also the hash functions that only `other` has.
     #[must_use]
-    pub fn with_suites_from(mut self, other: &Self) -> Self {
-        let own = core::mem::replace(&mut self.suites, other.suites.clone());
+    pub fn with_suites_from(self, other: &Self) -> Self {
+        let mut mixed = self.with_suites(other.suites.clone());
+        for functions in &other.hashes {
+            if mixed.hash(functions.algorithm()).is_none() {
+                mixed.hashes.push(functions.clone());
+            }
+        }
+        mixed
+    }
+
+    /// Takes `suites`, in their order and before those of its own that are not among them:
+    /// those of a backend that supplies records and nothing else.
+    #[must_use]
+    pub fn with_suites(mut self, suites: Vec<Suite>) -> Self {
+        let own = core::mem::replace(&mut self.suites, suites);
         for suite in own {
             if self.suite(suite.id).is_none() {
                 self.suites.push(suite);
-            }
-        }
-        for functions in &other.hashes {
-            if self.hash(functions.algorithm()).is_none() {
-                self.hashes.push(functions.clone());
             }
         }
         self

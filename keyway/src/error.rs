@@ -11,7 +11,7 @@ use tls_core::{ConfigError, Error};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// No backend is linked.
+    /// No backend is linked that supplies everything.
     NoBackend,
     /// A backend that is not linked, or that does not exist.
     UnknownBackend {
@@ -19,6 +19,11 @@ pub enum SetupError {
         asked: String,
         /// The backends that are linked.
         linked: Vec<&'static str>,
+    },
+    /// A backend that supplies records, asked for something else.
+    RecordsOnly {
+        /// The backend.
+        backend: String,
     },
     /// An operation that cannot be chosen for.
     UnknownOperation {
@@ -87,7 +92,8 @@ impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoBackend => f.write_str(
-                "provider: no backend is linked; enable a cargo feature of keyway: soft, openssl",
+                "provider: no backend is linked that supplies everything; \
+                 enable a cargo feature of keyway: soft, openssl",
             ),
             Self::UnknownBackend { asked, linked } if linked.is_empty() => write!(
                 f,
@@ -98,6 +104,10 @@ impl fmt::Display for SetupError {
                 f,
                 "provider: backend {asked:?} is not linked; linked are: {}",
                 linked.join(", ")
+            ),
+            Self::RecordsOnly { backend } => write!(
+                f,
+                "provider: backend {backend:?} supplies records only: records={backend}"
             ),
             Self::UnknownOperation { asked } => write!(
                 f,

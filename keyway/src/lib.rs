@@ -58,6 +58,7 @@
 //! | feature | what it links |
 //! |---|---|
 //! | `soft` (default) | the portable backend |
+//! | `aesni` (default) | records in CPU instructions, where the CPU has them |
 //! | `openssl` | the system's libcrypto as a backend |
 //! | `openssl-vendored` | the same, built from source and linked statically |
 //! | `tokio` | asynchronous streams |

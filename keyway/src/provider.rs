@@ -18,27 +18,42 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crypto_api::{CipherSuite, CryptoProvider, NamedGroup};
+use crypto_api::{CipherSuite, CryptoProvider, NamedGroup, Suite};
 
 use crate::SetupError;
 
 /// A linked backend.
 struct Backend {
     name: &'static str,
-    provider: fn() -> CryptoProvider,
+    supplies: Supplies,
+}
+
+/// What a backend has.
+#[derive(Clone, Copy)]
+#[allow(dead_code, reason = "a kind of backend may not be linked")]
+enum Supplies {
+    /// Every operation.
+    All(fn() -> CryptoProvider),
+    /// Records, in the suites that this CPU has the instructions for.
+    Records(fn() -> Vec<Suite>),
 }
 
 /// Those that are linked, the fastest first.
 const LINKED: &[Backend] = &[
+    #[cfg(feature = "aesni")]
+    Backend {
+        name: "aesni",
+        supplies: Supplies::Records(backend_aesni::suites),
+    },
     #[cfg(feature = "openssl")]
     Backend {
         name: "openssl",
-        provider: backend_openssl::provider,
+        supplies: Supplies::All(backend_openssl::provider),
     },
     #[cfg(feature = "soft")]
     Backend {
         name: "soft",
-        provider: backend_soft::provider,
+        supplies: Supplies::All(backend_soft::provider),
     },
 ];
 
@@ -67,16 +82,26 @@ pub fn linked() -> Vec<&'static str> {
 /// # Errors
 /// [`SetupError::NoBackend`] if none is linked.
 pub fn fastest() -> Result<CryptoProvider, SetupError> {
-    let (last, faster) = LINKED.split_last().ok_or(SetupError::NoBackend)?;
-    let provider = faster
-        .iter()
-        .rev()
-        .fold((last.provider)(), |rest, backend| {
-            let backend = (backend.provider)();
-            Operation::ALL
-                .iter()
-                .fold(rest, |rest, operation| operation.take(rest, &backend))
-        });
+    let mut fastest: Option<CryptoProvider> = None;
+    let mut records = Vec::new();
+    for backend in LINKED.iter().rev() {
+        match (backend.supplies, fastest.take()) {
+            (Supplies::All(provider), None) => fastest = Some(provider()),
+            (Supplies::All(provider), Some(rest)) => {
+                let faster = provider();
+                let take = |rest, operation: &Operation| operation.take(rest, &faster);
+                fastest = Some(Operation::ALL.iter().fold(rest, take));
+            }
+            (Supplies::Records(suites), rest) => {
+                records.push(suites());
+                fastest = rest;
+            }
+        }
+    }
+    let provider = fastest.ok_or(SetupError::NoBackend)?;
+    let provider = records
+        .into_iter()
+        .fold(provider, CryptoProvider::with_suites);
     Ok(in_preferred_order(provider))
 }
 
@@ -84,6 +109,13 @@ pub fn fastest() -> Result<CryptoProvider, SetupError> {
 #[cfg(feature = "soft")]
 pub fn soft() -> CryptoProvider {
     in_preferred_order(backend_soft::provider())
+}
+
+/// Records in CPU instructions where this CPU has them, and the portable backend for
+/// everything else.
+#[cfg(all(feature = "aesni", feature = "soft"))]
+pub fn aesni() -> CryptoProvider {
+    in_preferred_order(backend_soft::provider().with_suites(backend_aesni::suites()))
 }
 
 /// OpenSSL's libcrypto alone.
@@ -97,7 +129,7 @@ pub fn openssl() -> CryptoProvider {
 /// The text is a list of terms between `,` or `+`. A term is `OPERATION=BACKEND`, or
 /// `rest=BACKEND`, or simply `BACKEND`, which means the same. Operations are `records`,
 /// `kx`, `hash`, `signatures` and `random`; backends are those of [`linked`], and `fastest`,
-/// which is also the rest if none is named. An algorithm that the named backend does not
+/// which is also the rest if none is named. `aesni` supplies records only. An algorithm that the named backend does not
 /// have is still taken from the rest.
 ///
 /// ```
@@ -120,7 +152,7 @@ pub fn by_name(spec: &str) -> Result<CryptoProvider, SetupError> {
         reason,
     };
     let mut rest = None;
-    let mut chosen: Vec<(Operation, CryptoProvider)> = Vec::new();
+    let mut chosen: Vec<(Operation, Source)> = Vec::new();
     for term in spec.split([',', '+']).map(str::trim) {
         if term.is_empty() {
             return Err(bad("a term is empty"));
@@ -131,37 +163,62 @@ pub fn by_name(spec: &str) -> Result<CryptoProvider, SetupError> {
             if rest.is_some() {
                 return Err(bad("the rest is given twice"));
             }
-            rest = Some(one(backend)?);
+            rest = match one(backend)? {
+                Source::All(provider) => Some(provider),
+                Source::Records(_) => return Err(records_only(backend)),
+            };
             continue;
         }
         let operation = Operation::from_name(operation)?;
         if chosen.iter().any(|(known, _)| *known == operation) {
             return Err(bad("an operation is given twice"));
         }
-        chosen.push((operation, one(backend)?));
+        let source = one(backend)?;
+        if matches!(source, Source::Records(_)) && operation != Operation::Records {
+            return Err(records_only(backend));
+        }
+        chosen.push((operation, source));
     }
     let mut provider = match rest {
         Some(provider) => provider,
         None => fastest()?,
     };
-    for (operation, backend) in &chosen {
-        provider = operation.take(provider, backend);
+    for (operation, source) in chosen {
+        provider = match source {
+            Source::All(backend) => operation.take(provider, &backend),
+            Source::Records(suites) => provider.with_suites(suites),
+        };
     }
     Ok(in_preferred_order(provider))
 }
 
-fn one(name: &str) -> Result<CryptoProvider, SetupError> {
+/// What a backend that was named supplies here.
+enum Source {
+    All(CryptoProvider),
+    Records(Vec<Suite>),
+}
+
+fn one(name: &str) -> Result<Source, SetupError> {
     if name == "fastest" {
-        return fastest();
+        return fastest().map(Source::All);
     }
     LINKED
         .iter()
         .find(|backend| backend.name == name)
-        .map(|backend| (backend.provider)())
+        .map(|backend| match backend.supplies {
+            Supplies::All(provider) => Source::All(provider()),
+            Supplies::Records(suites) => Source::Records(suites()),
+        })
         .ok_or_else(|| SetupError::UnknownBackend {
             asked: name.into(),
             linked: linked(),
         })
+}
+
+fn records_only(backend: &str) -> SetupError {
+    SetupError::RecordsOnly {
+        backend: backend.into(),
+    }
 }
 
 /// What a backend can be chosen for.
@@ -309,12 +366,43 @@ mod tests {
         assert_eq!(soft().groups.len(), 4);
     }
 
+    /// What the preset takes records from, if the linked kernels run on this CPU.
+    #[cfg(all(feature = "soft", feature = "openssl"))]
+    fn fastest_records() -> Option<&'static str> {
+        #[cfg(feature = "aesni")]
+        if !backend_aesni::suites().is_empty() {
+            return Some("aesni");
+        }
+        None
+    }
+
+    #[cfg(all(feature = "soft", feature = "aesni"))]
+    #[test]
+    fn records_in_instructions_where_the_cpu_has_them() {
+        for provider in [aesni(), by_name("soft+records=aesni").unwrap()] {
+            provider.check().unwrap();
+            assert_eq!(provider.suites.len(), soft().suites.len());
+            for suite in backend_aesni::suites() {
+                let taken = provider.suite(suite.id).unwrap().aead.implementation();
+                assert_eq!(taken, suite.aead.implementation());
+            }
+            assert_eq!(provider.random.implementation().backend, "soft");
+        }
+        for mix in ["aesni", "kx=aesni", "records=soft,rest=aesni"] {
+            assert_eq!(
+                message(mix),
+                "provider: backend \"aesni\" supplies records only: records=aesni"
+            );
+        }
+    }
+
     #[cfg(not(any(feature = "soft", feature = "openssl")))]
     #[test]
     fn without_backends_the_preset_says_so() {
         assert_eq!(
             fastest().unwrap_err().to_string(),
-            "provider: no backend is linked; enable a cargo feature of keyway: soft, openssl"
+            "provider: no backend is linked that supplies everything; \
+             enable a cargo feature of keyway: soft, openssl"
         );
     }
 
@@ -336,7 +424,10 @@ mod tests {
             ]
         }
         let (soft, openssl) = ("soft", "openssl");
-        assert_eq!(backends(&fastest().unwrap()), [openssl; 5]);
+        let mut all = [openssl; 5];
+        assert_eq!(backends(&by_name("openssl").unwrap()), all);
+        all[0] = fastest_records().unwrap_or(openssl);
+        assert_eq!(backends(&fastest().unwrap()), all);
         for (at, operation) in Operation::names().into_iter().enumerate() {
             let mut expected = [openssl; 5];
             expected[at] = soft;

@@ -79,7 +79,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_enum, default_value = "receive")]
     direction: Direction,
 
-    /// Backend or mix of backends, such as `openssl` or `openssl+records=soft`; by default
+    /// Backend or mix of backends, such as `openssl` or `openssl+records=aesni`; by default
     /// the fastest that is linked
     #[arg(long, value_name = "SPEC")]
     backend: Option<String>,

@@ -99,7 +99,12 @@ fn features() -> Vec<&'static str> {
 /// Each backend with the details that it tells of its suites.
 fn backends() -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for name in ["openssl", "soft"] {
+    for name in [
+        "soft+records=aesni",
+        "openssl+records=aesni",
+        "openssl",
+        "soft",
+    ] {
         let Ok(provider) = keyway::provider::by_name(name) else {
             continue;
         };

@@ -38,7 +38,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 
-    /// Backend or mix of backends, such as `openssl` or `openssl+records=soft`; by default
+    /// Backend or mix of backends, such as `openssl` or `openssl+records=aesni`; by default
     /// the fastest that is linked
     #[arg(long, value_name = "SPEC")]
     backend: Option<String>,

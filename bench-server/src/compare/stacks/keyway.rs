@@ -19,7 +19,7 @@ use crate::compare::wire::Wire;
 /// Keyway over one provider.
 pub(crate) struct KeywayStack {
     name: String,
-    /// The name of the only backend in it; `None` in a mix.
+    /// The backend to be shown beside its record protection alone: each in one stack.
     backend: Option<&'static str>,
     provider: CryptoProvider,
 }
@@ -31,9 +31,25 @@ impl KeywayStack {
         for backend in backends() {
             stacks.push(Self::new(backend, Some(backend))?);
         }
+        for (at, backend) in backends().iter().enumerate() {
+            if cfg!(feature = "aesni") {
+                let shown = (at == 0).then_some("aesni");
+                let stack = Self::new(&format!("{backend}+records=aesni"), shown)?;
+                // A CPU without the instructions would show the same backend twice.
+                let suites = &stack.provider.suites;
+                if suites
+                    .iter()
+                    .any(|suite| suite.aead.implementation().backend == "aesni")
+                {
+                    stacks.push(stack);
+                }
+            }
+        }
         if backends().len() > 1 {
-            stacks.push(Self::new("soft+records=openssl", None)?);
             stacks.push(Self::new("openssl+records=soft", None)?);
+            if !cfg!(feature = "aesni") {
+                stacks.push(Self::new("soft+records=openssl", None)?);
+            }
         }
         Ok(stacks)
     }
@@ -46,7 +62,7 @@ impl KeywayStack {
         })
     }
 
-    /// The backend that does everything here, if it is one alone.
+    /// The backend whose record protection is measured alone beside this stack.
     pub(crate) fn backend(&self) -> Option<&'static str> {
         self.backend
     }
