@@ -3,11 +3,13 @@
 //! `cargo xtask test` is the one test command; each of its steps is also a chore of its own
 //! (`cargo xtask test --only clippy`). `cargo xtask --help` lists the rest.
 
+mod arm;
 mod arrows;
 mod no_std;
 mod setup;
 mod shell;
 mod steps;
+mod targets;
 
 use std::process::ExitCode;
 

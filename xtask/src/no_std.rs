@@ -6,15 +6,11 @@
 //! with "can't find crate for `std`". That is as strict about the standard library; only
 //! differences in pointer width and atomics go unseen.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell;
+use crate::{shell, targets};
 
 /// What must build without `std`.
 const PACKAGES: &[&str] = &["crypto-api", "tls-core"];
@@ -35,11 +31,11 @@ const KEPT: &[&str] = &[
 
 /// Builds [`PACKAGES`] without `std`.
 pub(crate) fn run() -> Result<()> {
-    if bare_metal_is_installed() || add_bare_metal() {
+    if targets::is_there(BARE_METAL) {
         return shell::run(build().args(["--target", BARE_METAL]));
     }
     println!("no {BARE_METAL} here: using this machine's target, the standard library left out");
-    let host = host()?;
+    let host = targets::host()?;
     let folder = shell::metadata()?
         .target_directory
         .into_std_path_buf()
@@ -64,28 +60,9 @@ fn build() -> Command {
     command
 }
 
-fn bare_metal_is_installed() -> bool {
-    libraries(BARE_METAL).is_ok_and(|folder| folder.is_dir())
-}
-
-fn add_bare_metal() -> bool {
-    shell::succeeds(shell::command("rustup").args(["target", "add", BARE_METAL]))
-}
-
-/// Where the compiler keeps a target's libraries (whether it has them or not).
-fn libraries(target: &str) -> Result<PathBuf> {
-    let folder =
-        shell::output(shell::rustc().args(["--print", "target-libdir", "--target", target]))?;
-    Ok(folder.into())
-}
-
-fn host() -> Result<String> {
-    shell::output(shell::rustc().args(["--print", "host-tuple"]))
-}
-
 /// Lays out a sysroot for `target` in `folder` that holds `core` and `alloc` alone.
 fn make_sysroot(folder: &Path, target: &str) -> Result<()> {
-    let from = libraries(target)?;
+    let from = targets::libraries(target)?;
     let to = folder.join("lib/rustlib").join(target).join("lib");
     // Another toolchain's libraries would be found beside the right ones.
     if to.exists() {
@@ -137,7 +114,7 @@ mod tests {
     #[test]
     fn the_stripped_sysroot_has_alloc_and_lacks_std() {
         let folder = std::env::temp_dir().join(format!("without-std-{}", std::process::id()));
-        make_sysroot(&folder, &host().unwrap()).unwrap();
+        make_sysroot(&folder, &targets::host().unwrap()).unwrap();
         let alloc =
             "#![no_std] extern crate alloc; pub fn f() -> alloc::vec::Vec<u8> { alloc::vec![0] }";
         let std = "#![no_std] extern crate std; pub fn f() -> std::vec::Vec<u8> { std::vec![0] }";

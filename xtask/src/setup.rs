@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Result, bail};
 
-use crate::shell::{self, on_path};
+use crate::{
+    arm,
+    shell::{self, on_path},
+};
 
 /// A Debian package that the tests need, and how its presence shows.
 ///
@@ -65,6 +68,13 @@ const NEEDS: &[Need] = &[
     },
 ];
 
+/// What a step of the tests does without: it is skipped then, and says so.
+const WISHES: &[Need] = &[Need {
+    package: "qemu-user",
+    sign: Sign::Program(arm::EMULATOR),
+    why: "runs the kernels for ARM on another CPU (step `arm`)",
+}];
+
 impl Need {
     fn is_met(&self) -> bool {
         match self.sign {
@@ -79,24 +89,41 @@ impl Need {
 
 /// Installs what is missing when it may, otherwise fails and says what is missing.
 pub(crate) fn run() -> Result<()> {
-    let missing = missing();
-    if missing.is_empty() {
+    let (needs, wishes) = (missing(NEEDS), missing(WISHES));
+    if needs.is_empty() && wishes.is_empty() {
         println!("everything the tests need is there");
         return Ok(());
     }
-    if on_path("apt-get") && is_root() {
-        install(&missing)?;
-        let still = self::missing();
-        if still.is_empty() {
-            return Ok(());
+    let may_install = on_path("apt-get") && is_root();
+    if !needs.is_empty() {
+        if !may_install {
+            bail!("{}", advice(&needs, on_path("apt-get")));
         }
-        bail!("installed, and yet not found:\n{}", list(&still));
+        install(&needs)?;
+        let still = missing(NEEDS);
+        if !still.is_empty() {
+            bail!("installed, and yet not found:\n{}", list(&still));
+        }
     }
-    bail!("{}", advice(&missing, on_path("apt-get")));
+    if !wishes.is_empty() {
+        let outcome = if may_install {
+            install(&wishes)
+        } else {
+            Ok(())
+        };
+        let still = missing(WISHES);
+        if !still.is_empty() {
+            println!("not needed, but {}", advice(&still, on_path("apt-get")));
+        }
+        if let Err(error) = outcome {
+            println!("{error:#}");
+        }
+    }
+    Ok(())
 }
 
-fn missing() -> Vec<&'static Need> {
-    NEEDS.iter().filter(|need| !need.is_met()).collect()
+fn missing(list: &'static [Need]) -> Vec<&'static Need> {
+    list.iter().filter(|need| !need.is_met()).collect()
 }
 
 fn install(missing: &[&Need]) -> Result<()> {

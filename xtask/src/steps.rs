@@ -1,6 +1,7 @@
 //! The one test command: every check, in the order in which a mistake is cheapest to find.
 
 use std::{
+    fmt,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -8,7 +9,7 @@ use std::{
 use anyhow::{Error, Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
 
-use crate::{arrows, no_std, setup, shell};
+use crate::{arm, arrows, no_std, setup, shell};
 
 /// What to run of [`STEPS`].
 #[derive(Args)]
@@ -27,6 +28,18 @@ struct Step {
     slow: bool,
     run: fn() -> Result<()>,
 }
+
+/// The reason why a step could not run here. That is no failure, and the summary says it.
+#[derive(Debug)]
+pub(crate) struct Skipped(pub(crate) String);
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "skipped: {}", self.0)
+    }
+}
+
+impl std::error::Error for Skipped {}
 
 /// Every step. `test` and `test-all` differ in more than breadth: the first links the system's
 /// OpenSSL, the second (feature `vendored`) a recent one that knows ML-KEM.
@@ -96,6 +109,12 @@ const STEPS: &[Step] = &[
         },
     },
     Step {
+        name: "arm",
+        what: "the kernels for ARM, in an emulator",
+        slow: true,
+        run: arm::run,
+    },
+    Step {
         name: "doctest",
         what: "the examples in the documentation run",
         slow: true,
@@ -161,14 +180,15 @@ pub(crate) fn run(selection: &Selection) -> Result<()> {
     }
     print!("\n{}", summary(&ended));
     println!("{:>8}  in all", clock(start.elapsed()));
-    let failed = ended
-        .iter()
-        .filter(|(_, _, result)| result.is_err())
-        .count();
-    if failed > 0 {
-        bail!("failed: {failed} of {} steps", steps.len());
+    let failures = ended.iter().filter(|(_, _, result)| failed(result)).count();
+    if failures > 0 {
+        bail!("failed: {failures} of {} steps", steps.len());
     }
     Ok(())
+}
+
+fn failed(result: &Result<()>) -> bool {
+    matches!(result, Err(error) if !error.is::<Skipped>())
 }
 
 fn summary(ended: &[(&str, Duration, Result<(), Error>)]) -> String {
@@ -178,6 +198,7 @@ fn summary(ended: &[(&str, Duration, Result<(), Error>)]) -> String {
             let time = clock(*time);
             match result {
                 Ok(()) => format!("{time:>8}  {name:<12} ok\n"),
+                Err(error) if !failed(result) => format!("{time:>8}  {name:<12} {error}\n"),
                 Err(error) => format!("{time:>8}  {name:<12} FAILED: {error:#}\n"),
             }
         })
@@ -283,10 +304,20 @@ mod tests {
                 Duration::from_secs(125),
                 Err(Error::msg("it broke")),
             ),
+            (
+                "arm",
+                Duration::from_secs(2),
+                Err(Skipped("no emulator".into()).into()),
+            ),
         ];
         assert_eq!(
             summary(&ended),
-            "    0:01  fmt          ok\n    2:05  test         FAILED: it broke\n"
+            "    0:01  fmt          ok\n    2:05  test         FAILED: it broke\n    \
+             0:02  arm          skipped: no emulator\n"
+        );
+        assert_eq!(
+            ended.each_ref().map(|(_, _, result)| failed(result)),
+            [false, true, false]
         );
     }
 }

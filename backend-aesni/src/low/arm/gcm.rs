@@ -55,7 +55,7 @@ macro_rules! kernel {
         use crypto_api::{Error, NONCE_LEN, SealRecord};
         use subtle::ConstantTimeEq;
 
-        use super::super::{aes, neon::*, wipe};
+        use super::super::{aes, aes::Block, neon::*, wipe};
         use super::{POWERS, SPILLS, STRIDE, STRIDE_BYTES, Table};
         use crate::low::cpu;
         use crate::low::inout::InOut;
@@ -216,15 +216,20 @@ macro_rules! kernel {
             reduce(product(a, b, sum))
         }
 
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn encrypt<const R: usize>(round_keys: &[Block; R], mut block: V) -> V {
+            for key in &round_keys[..R - 2] {
+                block = round(block, load(key));
+            }
+            last_round(block, load(&round_keys[R - 2]), load(&round_keys[R - 1]))
+        }
+
         /// Fills in round keys and powers of the hash key.
         #[target_feature(enable = $features)]
         fn expand<const R: usize>(table: &mut Table<R>, key: &[u8]) {
             aes::expand(key, &mut table.round_keys);
-            let mut h = load(&table.round_keys[0]);
-            for key in &table.round_keys[1..R - 1] {
-                h = aesenc(h, load(key));
-            }
-            let h = vrbitq_u8(aesenclast(h, load(&table.round_keys[R - 1])));
+            let h = vrbitq_u8(encrypt(&table.round_keys, zero()));
             let sum = half(halves(h));
             let mut power = h;
             for (out, sums) in table.powers.iter_mut().zip(&mut table.sums) {
@@ -264,13 +269,36 @@ macro_rules! kernel {
                 state
             }
 
-            /// The next counter block, after the first round key.
+            /// The next counter block.
             #[inline]
             #[target_feature(enable = $features)]
             fn counter_block(&mut self) -> V {
                 let block = vrev32q_u8(vreinterpretq_u8_u32(self.counter));
                 self.counter = vaddq_u32(self.counter, vsetq_lane_u32::<3>(1, vdupq_n_u32(0)));
-                xor(block, self.key(0))
+                block
+            }
+
+            /// Takes blocks through a round.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn round<const N: usize>(&self, blocks: &mut [V; N], at: usize) {
+                let key = self.key(at);
+                for block in blocks {
+                    *block = round(*block, key);
+                }
+            }
+
+            /// The sum of the products of two neighbours in a stride.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn hash_two(&self, sum: Product, text: &[V; STRIDE], at: usize) -> Product {
+                let mut first = vrbitq_u8(text[at]);
+                if at == 0 {
+                    first = xor(first, self.hash);
+                }
+                let first = self.times(first, STRIDE - at);
+                let second = self.times(vrbitq_u8(text[at + 1]), STRIDE - at - 1);
+                add(sum, first, second)
             }
 
             #[inline]
@@ -290,34 +318,6 @@ macro_rules! kernel {
                 )
             }
 
-            /// The hash of a stride, of which `text` gives the blocks, between the rounds that
-            /// turn `blocks` into keystream, but for the last round.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn stride(&mut self, blocks: &mut [V; STRIDE], text: Option<&[V; STRIDE]>) {
-                let mut sum = nothing();
-                for round in 1..R - 1 {
-                    let key = self.key(round);
-                    for block in &mut *blocks {
-                        *block = aesenc(*block, key);
-                    }
-                    // Two blocks in each of four rounds.
-                    let at = 2 * (round - 1);
-                    if let Some(text) = text.filter(|_| at < STRIDE) {
-                        let mut first = vrbitq_u8(text[at]);
-                        if at == 0 {
-                            first = xor(first, self.hash);
-                        }
-                        let second = vrbitq_u8(text[at + 1]);
-                        let first = self.times(first, STRIDE - at);
-                        sum = add(sum, first, self.times(second, STRIDE - at - 1));
-                    }
-                }
-                if text.is_some() {
-                    self.hash = reduce(sum);
-                }
-            }
-
             /// Whole strides, from the front of `data`.
             #[inline]
             #[target_feature(enable = $features)]
@@ -334,11 +334,25 @@ macro_rules! kernel {
                     for block in &mut blocks {
                         *block = self.counter_block();
                     }
+                    // Two rounds, and two blocks of the hash in their gaps.
                     let hashed = if SEAL { before.as_ref() } else { Some(&text) };
-                    self.stride(&mut blocks, hashed);
-                    let last = self.key(R - 1);
+                    let mut sum = nothing();
+                    for at in (0..STRIDE).step_by(2) {
+                        self.round(&mut blocks, at);
+                        self.round(&mut blocks, at + 1);
+                        if let Some(hashed) = hashed {
+                            sum = self.hash_two(sum, hashed, at);
+                        }
+                    }
+                    for at in STRIDE..R - 2 {
+                        self.round(&mut blocks, at);
+                    }
+                    if hashed.is_some() {
+                        self.hash = reduce(sum);
+                    }
+                    let (key, last) = (self.key(R - 2), self.key(R - 1));
                     for (at, (text, block)) in text.iter_mut().zip(blocks).enumerate() {
-                        *text = xor(*text, aesenclast(block, last));
+                        *text = xor(*text, last_round(block, key, last));
                         store(chunk.write(16 * at), *text);
                     }
                     if SEAL {
@@ -348,19 +362,13 @@ macro_rules! kernel {
                 if let Some(before) = before {
                     let mut sum = nothing();
                     for at in (0..STRIDE).step_by(2) {
-                        let mut first = vrbitq_u8(before[at]);
-                        if at == 0 {
-                            first = xor(first, self.hash);
-                        }
-                        let first = self.times(first, STRIDE - at);
-                        let second = self.times(vrbitq_u8(before[at + 1]), STRIDE - at - 1);
-                        sum = add(sum, first, second);
+                        sum = self.hash_two(sum, &before, at);
                     }
                     self.hash = reduce(sum);
                 }
             }
 
-            /// The last part, of at most `N` blocks; `mask` is E(J0) before its rounds.
+            /// The last part, of at most `N` blocks; `mask` is J0, to be encrypted.
             /// Gives the tag.
             #[inline]
             #[target_feature(enable = $features)]
@@ -374,15 +382,12 @@ macro_rules! kernel {
                 for block in &mut blocks {
                     *block = self.counter_block();
                 }
-                for round in 1..R - 1 {
-                    let key = self.key(round);
-                    mask = aesenc(mask, key);
-                    for block in &mut blocks {
-                        *block = aesenc(*block, key);
-                    }
+                for at in 0..R - 2 {
+                    mask = round(mask, self.key(at));
+                    self.round(&mut blocks, at);
                 }
-                let key = self.key(R - 1);
-                mask = aesenclast(mask, key);
+                let (key, last) = (self.key(R - 2), self.key(R - 1));
+                mask = last_round(mask, key, last);
 
                 let count = data.len().div_ceil(16);
                 let mut sum = nothing();
@@ -390,7 +395,7 @@ macro_rules! kernel {
                 for (at, block) in blocks.into_iter().enumerate() {
                     let Some(here) = pieces.next() else { break };
                     let input = load_partial(here);
-                    let output = xor(input, aesenclast(block, key));
+                    let output = xor(input, last_round(block, key, last));
                     store_partial(here, output);
                     let mut text = vrbitq_u8(if SEAL {
                         keep(output, here.len())

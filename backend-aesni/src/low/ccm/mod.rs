@@ -151,7 +151,7 @@ impl Start<'_> {
     /// The first block of the CBC-MAC: how long all parts are.
     fn first_block(&self, tag_len: usize) -> Block {
         let aad_flag = if self.aad.is_empty() { 0 } else { 0x40 };
-        let tag_flag = (tag_len as u8 - 2) / 2 << 3;
+        let tag_flag = ((tag_len as u8 - 2) / 2) << 3;
         self.block(aad_flag | tag_flag | COUNTER_FLAGS, self.text_len)
     }
 
