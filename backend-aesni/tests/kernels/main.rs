@@ -2,6 +2,8 @@
 
 mod against_soft;
 mod ccm;
+#[cfg(unix)]
+mod guarded;
 mod known;
 
 use crypto_api::{CipherSuite, NONCE_LEN, Payload, RecordAead, SealRecord, Suite, Trailer};
