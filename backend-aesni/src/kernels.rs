@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crypto_api::{CipherSuite, RecordAead, Suite};
 
+use crate::low::chacha20_poly1305::ChaCha20Poly1305;
 use crate::low::cpu;
 use crate::record::{Aead, Kernel};
 
@@ -45,7 +46,10 @@ impl List {
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn x86(&mut self) {}
+    fn x86(&mut self) {
+        let chacha20_poly1305 = CipherSuite::TLS_CHACHA20_POLY1305_SHA256;
+        self.add::<ChaCha20Poly1305<cpu::Avx2>>(chacha20_poly1305, cpu::Avx2::detect());
+    }
 
     #[cfg(target_arch = "aarch64")]
     fn arm(&mut self) {}

@@ -5,6 +5,7 @@
 //! only a token of [`cpu`] lets one call them, so an instruction that the CPU lacks is never
 //! reached. And memory is touched through [`inout`], whose pieces know their length.
 
+pub(crate) mod chacha20_poly1305;
 pub(crate) mod cpu;
 pub(crate) mod inout;
 

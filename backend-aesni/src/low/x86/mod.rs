@@ -1,1 +1,3 @@
 //! Kernels for x86-64.
+
+mod chacha20_poly1305;

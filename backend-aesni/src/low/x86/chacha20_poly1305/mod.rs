@@ -1,0 +1,3 @@
+//! ChaCha20-Poly1305.
+
+mod avx2;
