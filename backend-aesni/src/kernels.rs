@@ -48,9 +48,13 @@ impl List {
     #[cfg(target_arch = "x86_64")]
     fn x86(&mut self) {
         let chacha20_poly1305 = CipherSuite::TLS_CHACHA20_POLY1305_SHA256;
+        self.add::<ChaCha20Poly1305<cpu::Ifma>>(chacha20_poly1305, cpu::Ifma::detect());
         self.add::<ChaCha20Poly1305<cpu::Avx2>>(chacha20_poly1305, cpu::Avx2::detect());
     }
 
     #[cfg(target_arch = "aarch64")]
-    fn arm(&mut self) {}
+    fn arm(&mut self) {
+        let chacha20_poly1305 = CipherSuite::TLS_CHACHA20_POLY1305_SHA256;
+        self.add::<ChaCha20Poly1305<cpu::Neon>>(chacha20_poly1305, cpu::Neon::detect());
+    }
 }

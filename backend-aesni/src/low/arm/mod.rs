@@ -1,1 +1,3 @@
 //! Kernels for ARMv8.
+
+mod chacha20_poly1305;

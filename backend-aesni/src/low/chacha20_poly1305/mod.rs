@@ -14,10 +14,37 @@ use crypto_api::{Error, NONCE_LEN, SealRecord};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing, zeroize_stack};
 
-pub(crate) use poly1305::Poly1305;
+pub(crate) use poly1305::{Blocks, Poly1305};
 
 use super::inout::InOut;
 use crate::record::Kernel;
+
+/// Quarter rounds (RFC 8439, section 2.1), each on a set of four registers, with the `add`,
+/// `xor` and `rotate_*` of where it stands.
+///
+/// A macro, because registers must stay registers: a function would be called with the
+/// address of an array.
+macro_rules! quarter_rounds {
+    ($([$a:expr, $b:expr, $c:expr, $d:expr]),+) => {
+        $(
+            $a = add($a, $b);
+            $d = rotate_16(xor($d, $a));
+        )+
+        $(
+            $c = add($c, $d);
+            $b = rotate_12(xor($b, $c));
+        )+
+        $(
+            $a = add($a, $b);
+            $d = rotate_8(xor($d, $a));
+        )+
+        $(
+            $c = add($c, $d);
+            $b = rotate_7(xor($b, $c));
+        )+
+    };
+}
+pub(crate) use quarter_rounds;
 
 /// Length of a block in bytes.
 pub(crate) const BLOCK: usize = 64;
@@ -48,7 +75,7 @@ impl State {
 
     /// Goes `bytes` of keystream further.
     #[inline]
-    fn skip(&mut self, bytes: usize) {
+    pub(crate) fn skip(&mut self, bytes: usize) {
         // 2^32 blocks are 256 GiB: `seal` and `open` refuse such lengths.
         self.0[12] = self.0[12].wrapping_add((bytes / BLOCK) as u32);
     }
@@ -90,40 +117,16 @@ impl Ciphertext<'_> {
     }
 }
 
-/// A Poly1305 sum in the form that an engine adds many bytes to.
-pub(crate) trait Authenticator: Sized {
-    /// Only multiples of this many bytes are added.
-    const GROUP: usize;
-
-    /// Goes on with a sum.
-    fn start(sum: Poly1305) -> Self;
-
-    /// Back to the plain form.
-    fn finish(self) -> Poly1305;
-}
-
-impl Authenticator for Poly1305 {
-    const GROUP: usize = 16;
-
-    #[inline]
-    fn start(sum: Poly1305) -> Self {
-        sum
-    }
-
-    #[inline]
-    fn finish(self) -> Poly1305 {
-        self
-    }
-}
-
 /// ChaCha20 and Poly1305 on some vector unit.
 pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
     /// What the capability table says.
     const DETAIL: &'static str;
     /// Bytes of keystream that one pass makes, [`KEYSTREAM`] at the most.
     const PASS: usize;
-    /// How it authenticates.
-    type Sum: Authenticator;
+    /// Bytes are added to a sum in multiples of this length, [`MAX_GROUP`] at the most.
+    const GROUP: usize;
+    /// A sum in the form that many bytes are added to.
+    type Sum: From<Poly1305>;
 
     /// Seals or opens up to [`FEW`] bytes of text in place, and returns their tag.
     fn few(self, state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16];
@@ -145,9 +148,12 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
 
     /// Adds `bytes`, whole groups, to `sum`.
     fn add(self, sum: &mut Self::Sum, bytes: &[u8]);
+
+    /// The sum in its plain form.
+    fn finish(self, sum: Self::Sum) -> Poly1305;
 }
 
-/// The longest group of an [`Authenticator`], in bytes.
+/// The longest group of any engine, in bytes.
 const MAX_GROUP: usize = 128;
 
 /// Whether ciphertext is what comes out or what goes in.
@@ -204,16 +210,15 @@ pub(crate) struct ChaCha20Poly1305<E> {
 }
 
 impl<E: Engine> ChaCha20Poly1305<E> {
-    /// Starts the sum of a record and encrypts its first bytes, which are in `text` already.
-    /// Returns how many.
+    /// Makes keystream from block 0 on and starts the sum of a record with its AAD.
     fn start(&self, state: &mut State, keystream: &mut Keystream<KEYSTREAM>, aad: &[u8]) -> E::Sum {
-        let mut nothing = E::Sum::start(Poly1305::new(&[0; BLOCK]));
+        let mut nothing = E::Sum::from(Poly1305::new(&[0; BLOCK]));
         self.engine
             .keystream(state, E::PASS, &mut keystream.0, &mut nothing, &[]);
         state.skip(E::PASS);
         let mut sum = Poly1305::new(keystream.0.split_at(BLOCK).0);
         sum.padded(aad);
-        E::Sum::start(sum)
+        E::Sum::from(sum)
     }
 
     fn seal_many(&self, mut state: State, record: &mut SealRecord<'_>) {
@@ -268,7 +273,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         }
         let (groups, last) = text[added..].split_at(whole::<E>(len) - added);
         self.engine.add(&mut sum, groups);
-        let mut sum = sum.finish();
+        let mut sum = self.engine.finish(sum);
         sum.padded(last);
         tag.copy_from_slice(&sum.tag(record.aad.len(), len));
     }
@@ -285,12 +290,12 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         let mut keystream = Keystream([0; KEYSTREAM]);
         let mut sum = self.start(&mut state, &mut keystream, aad);
         let mut at = len.min(E::PASS - BLOCK);
-        let mut added = at.next_multiple_of(E::Sum::GROUP).min(end);
+        let mut added = at.next_multiple_of(E::GROUP).min(end);
         self.engine.add(&mut sum, &text[..added]);
         xor(&mut text[..at], &keystream.0[BLOCK..]);
         while len - at >= E::PASS {
             let next = at + E::PASS;
-            let ready = next.next_multiple_of(E::Sum::GROUP).min(end);
+            let ready = next.next_multiple_of(E::GROUP).min(end);
             let ciphertext = Ciphertext::Own(added - at..ready - at);
             let text = InOut::in_place(&mut text[at..]);
             self.engine.pass(&state, text, &mut sum, &ciphertext);
@@ -303,7 +308,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
                 .keystream(&state, len - at, &mut keystream.0, &mut sum, behind);
             xor(&mut text[at..], &keystream.0);
         }
-        let mut sum = sum.finish();
+        let mut sum = self.engine.finish(sum);
         sum.padded(last);
         sum.tag(aad.len(), len)
     }
@@ -311,7 +316,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
 
 /// `len` without what fills no group.
 fn whole<E: Engine>(len: usize) -> usize {
-    len - len % E::Sum::GROUP
+    len - len % E::GROUP
 }
 
 /// ChaCha20's counter has 32 bits, and block 0 is the authenticator's.

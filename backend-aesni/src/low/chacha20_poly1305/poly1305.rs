@@ -6,16 +6,22 @@
 use zeroize::Zeroize;
 
 /// The sum so far under a key that is used once.
-///
-/// `h` is 130 bits and a little more; the clamped `r` leaves room above every product.
 #[derive(Clone)]
 pub(crate) struct Poly1305 {
-    pub(crate) h: [u64; 3],
-    pub(crate) r: [u64; 2],
+    polynomial: Polynomial,
+    s: [u64; 2],
+}
+
+/// The sum without what is added in the end.
+#[derive(Clone, Copy)]
+struct Polynomial {
+    /// 130 bits and a little more.
+    h: [u64; 3],
+    /// Clamped, which leaves room above every product.
+    r: [u64; 2],
     /// `5/4 r[1]`: what a product with `r[1]` that passes 2^130 is worth. Exact, because
     /// clamping clears the two lowest bits of `r[1]`.
     s1: u64,
-    s: [u64; 2],
 }
 
 fn word(bytes: &[u8; 16], high: bool) -> u64 {
@@ -27,28 +33,11 @@ fn wide(a: u64, b: u64) -> u128 {
     u128::from(a) * u128::from(b)
 }
 
-impl Poly1305 {
-    /// Starts under the key that is in the first half of block 0 (RFC 8439, section 2.6).
-    #[inline(always)]
-    pub(crate) fn new(block: &[u8]) -> Self {
-        let (halves, _) = block.as_chunks::<16>();
-        let (r, s) = (&halves[0], &halves[1]);
-        let r = [
-            word(r, false) & 0x0fff_fffc_0fff_ffff,
-            word(r, true) & 0x0fff_fffc_0fff_fffc,
-        ];
-        Self {
-            h: [0; 3],
-            r,
-            s1: r[1] + (r[1] >> 2),
-            s: [word(s, false), word(s, true)],
-        }
-    }
-
+impl Polynomial {
     /// Adds 16 bytes.
     #[inline(always)]
-    pub(crate) fn block(&mut self, bytes: &[u8; 16]) {
-        let Self { h, r, s1, .. } = self;
+    fn block(&mut self, bytes: &[u8; 16]) {
+        let Self { h, r, s1 } = self;
         let sum = u128::from(h[0]) + u128::from(word(bytes, false));
         let h0 = sum as u64;
         let sum = u128::from(h[1]) + u128::from(word(bytes, true)) + (sum >> 64);
@@ -67,6 +56,48 @@ impl Poly1305 {
         let sum = u128::from(d1 as u64) + (sum >> 64);
         h[1] = sum as u64;
         h[2] = (d2 & 3) + (sum >> 64) as u64;
+    }
+}
+
+impl Poly1305 {
+    /// Starts under the key that is in the first half of block 0 (RFC 8439, section 2.6).
+    #[inline(always)]
+    pub(crate) fn new(block: &[u8]) -> Self {
+        let (halves, _) = block.as_chunks::<16>();
+        let (r, s) = (&halves[0], &halves[1]);
+        let r = [
+            word(r, false) & 0x0fff_fffc_0fff_ffff,
+            word(r, true) & 0x0fff_fffc_0fff_fffc,
+        ];
+        Self {
+            polynomial: Polynomial {
+                h: [0; 3],
+                r,
+                s1: r[1] + (r[1] >> 2),
+            },
+            s: [word(s, false), word(s, true)],
+        }
+    }
+
+    /// Adds 16 bytes.
+    #[inline(always)]
+    pub(crate) fn block(&mut self, bytes: &[u8; 16]) {
+        self.polynomial.block(bytes);
+    }
+
+    /// The key `r`.
+    pub(crate) fn r(&self) -> [u64; 2] {
+        self.polynomial.r
+    }
+
+    /// The sum, 130 bits and a little more.
+    pub(crate) fn h(&self) -> [u64; 3] {
+        self.polynomial.h
+    }
+
+    /// Replaces the sum; the upper part is 4 at the most.
+    pub(crate) fn set_h(&mut self, h: [u64; 3]) {
+        self.polynomial.h = h;
     }
 
     /// Adds bytes, with zeros behind them up to a whole block (RFC 8439, section 2.8).
@@ -96,10 +127,11 @@ impl Poly1305 {
 
     /// The lower 128 bits of the sum modulo 2^130 - 5.
     fn reduced(&self) -> u128 {
-        let low = u128::from(self.h[0]) | u128::from(self.h[1]) << 64;
+        let [low, high, top] = self.polynomial.h;
+        let low = u128::from(low) | u128::from(high) << 64;
         // The sum is below twice the modulus: subtract that once, if this does not borrow.
         let (minus, carry) = low.overflowing_add(5);
-        let above = (self.h[2] + u64::from(carry)) >> 2;
+        let above = (top + u64::from(carry)) >> 2;
         let mask = u128::from(above.min(1)).wrapping_neg();
         (minus & mask) | (low & !mask)
     }
@@ -107,9 +139,57 @@ impl Poly1305 {
 
 impl Drop for Poly1305 {
     fn drop(&mut self) {
-        self.h.zeroize();
-        self.r.zeroize();
-        self.s1.zeroize();
+        self.polynomial.h.zeroize();
+        self.polynomial.r.zeroize();
+        self.polynomial.s1.zeroize();
         self.s.zeroize();
+    }
+}
+
+/// Blocks that are added one by one, between instructions of another kind.
+pub(crate) struct Blocks<'a> {
+    polynomial: Polynomial,
+    blocks: core::slice::Iter<'a, [u8; 16]>,
+}
+
+impl<'a> Blocks<'a> {
+    /// The whole blocks of `bytes`, for `sum`.
+    #[inline(always)]
+    pub(crate) fn new(sum: &Poly1305, bytes: &'a [u8]) -> Self {
+        Self {
+            polynomial: sum.polynomial,
+            blocks: bytes.as_chunks().0.iter(),
+        }
+    }
+
+    /// No block at all.
+    #[inline(always)]
+    pub(crate) fn none() -> Self {
+        let polynomial = Polynomial {
+            h: [0; 3],
+            r: [0; 2],
+            s1: 0,
+        };
+        Self {
+            polynomial,
+            blocks: [].iter(),
+        }
+    }
+
+    /// Adds one more block if there is one.
+    #[inline(always)]
+    pub(crate) fn one(&mut self) {
+        if let Some(block) = self.blocks.next() {
+            self.polynomial.block(block);
+        }
+    }
+
+    /// Adds those that are left, and gives `sum` what it is now.
+    #[inline(always)]
+    pub(crate) fn finish(mut self, sum: &mut Poly1305) {
+        for block in self.blocks {
+            self.polynomial.block(block);
+        }
+        sum.polynomial.h = self.polynomial.h;
     }
 }

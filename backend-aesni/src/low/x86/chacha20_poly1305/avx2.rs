@@ -1,9 +1,12 @@
 //! On 256-bit registers: eight blocks side by side, with Poly1305 in the integer units.
 
+use core::arch::asm;
 use core::arch::x86_64::*;
+use core::arch::x86_64::{_mm256_add_epi32 as add, _mm256_xor_si256 as xor};
 
 use crate::low::chacha20_poly1305::{
-    BLOCK, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Poly1305, State, few,
+    BLOCK, Blocks, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Poly1305, State, few,
+    quarter_rounds,
 };
 use crate::low::cpu::Avx2;
 use crate::low::inout::InOut;
@@ -14,6 +17,7 @@ const PASS: usize = 8 * BLOCK;
 impl Engine for Avx2 {
     const DETAIL: &'static str = "AVX2";
     const PASS: usize = PASS;
+    const GROUP: usize = 16;
     type Sum = Poly1305;
 
     fn few(self, state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16] {
@@ -40,7 +44,11 @@ impl Engine for Avx2 {
 
     fn add(self, sum: &mut Poly1305, bytes: &[u8]) {
         // SAFETY: the token proves the features.
-        unsafe { add(sum, bytes) }
+        unsafe { authenticate(sum, bytes) }
+    }
+
+    fn finish(self, sum: Poly1305) -> Poly1305 {
+        sum
     }
 }
 
@@ -58,55 +66,66 @@ fn store(bytes: &mut [u8; 32], v: __m256i) {
     unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), v) }
 }
 
-/// Rotates every word left by `N` bits; `M` is 32 less `N`.
+/// The orders of bytes that rotate words left by 16 and by 8 bits.
+#[repr(C, align(32))]
+struct Orders([[u8; 16]; 4]);
+
+static ORDERS: Orders = {
+    let by_16 = [2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13];
+    let by_8 = [3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14];
+    Orders([by_16, by_16, by_8, by_8])
+};
+
 #[inline]
 #[target_feature(enable = "avx2")]
-fn rotate<const N: i32, const M: i32>(v: __m256i) -> __m256i {
-    match N {
-        16 => {
-            let order = _mm256_broadcastsi128_si256(_mm_setr_epi8(
-                2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13,
-            ));
-            _mm256_shuffle_epi8(v, order)
-        }
-        8 => {
-            let order = _mm256_broadcastsi128_si256(_mm_setr_epi8(
-                3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14,
-            ));
-            _mm256_shuffle_epi8(v, order)
-        }
-        _ => _mm256_or_si256(_mm256_slli_epi32::<N>(v), _mm256_srli_epi32::<M>(v)),
+fn rotate_16(mut v: __m256i) -> __m256i {
+    // Were the order known, the compiler would make two shuffles of this one.
+    // SAFETY: reads 32 bytes of a static that are aligned to as many.
+    unsafe {
+        asm!(
+            "vpshufb {v}, {v}, ymmword ptr [{orders}]",
+            v = inout(ymm_reg) v,
+            orders = in(reg) &raw const ORDERS,
+            options(pure, readonly, nostack, preserves_flags),
+        );
     }
+    v
 }
 
-/// Quarter rounds (RFC 8439, section 2.1) on `N` sets of four registers.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn quarter_rounds<const W: usize, const N: usize>(v: &mut [__m256i; W], sets: [[usize; 4]; N]) {
-    for [a, b, _, d] in sets {
-        v[a] = _mm256_add_epi32(v[a], v[b]);
-        v[d] = rotate::<16, 16>(_mm256_xor_si256(v[d], v[a]));
+fn rotate_12(v: __m256i) -> __m256i {
+    _mm256_or_si256(_mm256_slli_epi32::<12>(v), _mm256_srli_epi32::<20>(v))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn rotate_8(mut v: __m256i) -> __m256i {
+    // Here it would rotate both operands of the exclusive or, and not their sum.
+    // SAFETY: reads 32 bytes of a static that are aligned to as many.
+    unsafe {
+        asm!(
+            "vpshufb {v}, {v}, ymmword ptr [{orders} + 32]",
+            v = inout(ymm_reg) v,
+            orders = in(reg) &raw const ORDERS,
+            options(pure, readonly, nostack, preserves_flags),
+        );
     }
-    for [_, b, c, d] in sets {
-        v[c] = _mm256_add_epi32(v[c], v[d]);
-        v[b] = rotate::<12, 20>(_mm256_xor_si256(v[b], v[c]));
-    }
-    for [a, b, _, d] in sets {
-        v[a] = _mm256_add_epi32(v[a], v[b]);
-        v[d] = rotate::<8, 24>(_mm256_xor_si256(v[d], v[a]));
-    }
-    for [_, b, c, d] in sets {
-        v[c] = _mm256_add_epi32(v[c], v[d]);
-        v[b] = rotate::<7, 25>(_mm256_xor_si256(v[b], v[c]));
-    }
+    v
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn rotate_7(v: __m256i) -> __m256i {
+    _mm256_or_si256(_mm256_slli_epi32::<7>(v), _mm256_srli_epi32::<25>(v))
 }
 
 /// A register for each word of the state, a lane for each of eight blocks.
 ///
-/// Every double round takes some blocks of `behind` along.
+/// Every double round adds three of `blocks`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn eight_blocks(state: &State, sum: &mut Poly1305, behind: &[u8]) -> [__m256i; 16] {
+fn eight_blocks(state: &State, blocks: &mut Blocks<'_>) -> [__m256i; 16] {
     let State(words) = state;
     let mut start = [_mm256_setzero_si256(); 16];
     for (register, word) in start.iter_mut().zip(words) {
@@ -115,29 +134,15 @@ fn eight_blocks(state: &State, sum: &mut Poly1305, behind: &[u8]) -> [__m256i; 1
     start[12] = _mm256_add_epi32(start[12], _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 
     let mut v = start;
-    let mut h = sum.clone();
-    let (blocks, _) = behind.as_chunks::<16>();
-    let mut blocks = blocks.iter();
     for _ in 0..10 {
-        quarter_rounds(
-            &mut v,
-            [[0, 4, 8, 12], [1, 5, 9, 13], [2, 6, 10, 14], [3, 7, 11, 15]],
-        );
-        for block in blocks.by_ref().take(2) {
-            h.block(block);
-        }
-        quarter_rounds(
-            &mut v,
-            [[0, 5, 10, 15], [1, 6, 11, 12], [2, 7, 8, 13], [3, 4, 9, 14]],
-        );
-        for block in blocks.by_ref().take(1) {
-            h.block(block);
-        }
+        quarter_rounds!([v[0], v[4], v[8], v[12]], [v[1], v[5], v[9], v[13]]);
+        quarter_rounds!([v[2], v[6], v[10], v[14]], [v[3], v[7], v[11], v[15]]);
+        blocks.one();
+        blocks.one();
+        quarter_rounds!([v[0], v[5], v[10], v[15]], [v[1], v[6], v[11], v[12]]);
+        quarter_rounds!([v[2], v[7], v[8], v[13]], [v[3], v[4], v[9], v[14]]);
+        blocks.one();
     }
-    for block in blocks {
-        h.block(block);
-    }
-    *sum = h;
     for (register, start) in v.iter_mut().zip(start) {
         *register = _mm256_add_epi32(*register, start);
     }
@@ -187,7 +192,9 @@ fn halves(v: [__m256i; 16]) -> [[__m256i; 8]; 2] {
 
 #[target_feature(enable = "avx2")]
 fn pass(state: &State, mut text: InOut<'_>, sum: &mut Poly1305, ciphertext: &Ciphertext<'_>) {
-    let keystream = halves(eight_blocks(state, sum, ciphertext.of(text.input())));
+    let mut blocks = Blocks::new(sum, ciphertext.of(text.input()));
+    let keystream = halves(eight_blocks(state, &mut blocks));
+    blocks.finish(sum);
     let Some(mut text) = text.take::<PASS>() else {
         return;
     };
@@ -208,12 +215,13 @@ fn make_keystream(
     sum: &mut Poly1305,
     behind: &[u8],
 ) {
+    let mut blocks = Blocks::new(sum, behind);
     match len.div_ceil(BLOCK) {
-        0..=2 => pairs::<1>(state, keystream, sum, behind),
-        3..=4 => pairs::<2>(state, keystream, sum, behind),
-        5..=6 => pairs::<3>(state, keystream, sum, behind),
+        0..=2 => pairs::<1>(state, keystream, &mut blocks),
+        3..=4 => pairs::<2>(state, keystream, &mut blocks),
+        5..=6 => pairs::<3>(state, keystream, &mut blocks),
         _ => {
-            let [low, high] = halves(eight_blocks(state, sum, behind));
+            let [low, high] = halves(eight_blocks(state, &mut blocks));
             let (chunks, _) = keystream.as_chunks_mut::<32>();
             let (chunks, _) = chunks.as_chunks_mut::<2>();
             for ((block, low), high) in chunks.iter_mut().zip(low).zip(high) {
@@ -222,13 +230,14 @@ fn make_keystream(
             }
         }
     }
+    blocks.finish(sum);
 }
 
 /// Keystream of `N` pairs of blocks: a register for each row of a pair's two states, which
 /// takes fewer instructions than eight blocks, and no less time than six.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn pairs<const N: usize>(state: &State, keystream: &mut [u8], sum: &mut Poly1305, behind: &[u8]) {
+fn pairs<const N: usize>(state: &State, keystream: &mut [u8], blocks: &mut Blocks<'_>) {
     let (rows, _) = state.0.as_chunks::<4>();
     let mut start = [[_mm256_setzero_si256(); N]; 4];
     for (registers, row) in start.iter_mut().zip(rows) {
@@ -242,34 +251,24 @@ fn pairs<const N: usize>(state: &State, keystream: &mut [u8], sum: &mut Poly1305
     }
 
     let mut v = start;
-    let mut h = sum.clone();
-    let (blocks, _) = behind.as_chunks::<16>();
-    let mut blocks = blocks.iter();
     for _ in 0..10 {
-        rows_round(&mut v);
         for n in 0..N {
+            quarter_rounds!([v[0][n], v[1][n], v[2][n], v[3][n]]);
             // Diagonals become columns. The second row is the last to be ready, so it stays.
             v[0][n] = _mm256_shuffle_epi32::<0x93>(v[0][n]);
             v[2][n] = _mm256_shuffle_epi32::<0x39>(v[2][n]);
             v[3][n] = _mm256_shuffle_epi32::<0x4e>(v[3][n]);
         }
-        for block in blocks.by_ref().take(2) {
-            h.block(block);
-        }
-        rows_round(&mut v);
+        blocks.one();
+        blocks.one();
         for n in 0..N {
+            quarter_rounds!([v[0][n], v[1][n], v[2][n], v[3][n]]);
             v[0][n] = _mm256_shuffle_epi32::<0x39>(v[0][n]);
             v[2][n] = _mm256_shuffle_epi32::<0x93>(v[2][n]);
             v[3][n] = _mm256_shuffle_epi32::<0x4e>(v[3][n]);
         }
-        for block in blocks.by_ref().take(1) {
-            h.block(block);
-        }
+        blocks.one();
     }
-    for block in blocks {
-        h.block(block);
-    }
-    *sum = h;
 
     let (chunks, _) = keystream.as_chunks_mut::<32>();
     let (chunks, _) = chunks.as_chunks_mut::<4>();
@@ -282,42 +281,18 @@ fn pairs<const N: usize>(state: &State, keystream: &mut [u8], sum: &mut Poly1305
     }
 }
 
-/// A round on the columns of `N` pairs of states.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn rows_round<const N: usize>(v: &mut [[__m256i; N]; 4]) {
-    let [a, b, c, d] = v;
-    for n in 0..N {
-        a[n] = _mm256_add_epi32(a[n], b[n]);
-        d[n] = rotate::<16, 16>(_mm256_xor_si256(d[n], a[n]));
-    }
-    for n in 0..N {
-        c[n] = _mm256_add_epi32(c[n], d[n]);
-        b[n] = rotate::<12, 20>(_mm256_xor_si256(b[n], c[n]));
-    }
-    for n in 0..N {
-        a[n] = _mm256_add_epi32(a[n], b[n]);
-        d[n] = rotate::<8, 24>(_mm256_xor_si256(d[n], a[n]));
-    }
-    for n in 0..N {
-        c[n] = _mm256_add_epi32(c[n], d[n]);
-        b[n] = rotate::<7, 25>(_mm256_xor_si256(b[n], c[n]));
-    }
-}
-
 #[target_feature(enable = "avx2")]
 fn seal_or_open_few(state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16] {
     let mut keystream = Keystream([0; BLOCK + FEW]);
-    let mut nothing = Poly1305::new(&[0; 32]);
     match text.len().div_ceil(BLOCK) {
-        0..=1 => pairs::<1>(state, &mut keystream.0, &mut nothing, &[]),
-        2..=3 => pairs::<2>(state, &mut keystream.0, &mut nothing, &[]),
-        _ => pairs::<3>(state, &mut keystream.0, &mut nothing, &[]),
+        0..=1 => pairs::<1>(state, &mut keystream.0, &mut Blocks::none()),
+        2..=3 => pairs::<2>(state, &mut keystream.0, &mut Blocks::none()),
+        _ => pairs::<3>(state, &mut keystream.0, &mut Blocks::none()),
     }
     few(&keystream, aad, text, direction)
 }
 
 #[target_feature(enable = "avx2")]
-fn add(sum: &mut Poly1305, bytes: &[u8]) {
+fn authenticate(sum: &mut Poly1305, bytes: &[u8]) {
     sum.padded(bytes);
 }
