@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crypto_api::{CipherSuite, RecordAead, Suite};
 
 use crate::low::ccm::Ccm;
+use crate::low::chacha20_poly1305::ChaCha20Poly1305;
 use crate::low::cpu;
 use crate::record::{Aead, Kernel};
 
@@ -68,6 +69,10 @@ impl List {
         self.add::<Ccm<ccm::Avx512, 8>>(short_tags, cpu::Avx512::detect());
         self.add::<Ccm<ccm::Vaes, 8>>(short_tags, cpu::Vaes::detect());
         self.add::<Ccm<ccm::AesNi, 8>>(short_tags, cpu::AesNi::detect());
+
+        let chacha20_poly1305 = CipherSuite::TLS_CHACHA20_POLY1305_SHA256;
+        self.add::<ChaCha20Poly1305<cpu::Ifma>>(chacha20_poly1305, cpu::Ifma::detect());
+        self.add::<ChaCha20Poly1305<cpu::Avx2>>(chacha20_poly1305, cpu::Avx2::detect());
     }
 
     #[cfg(target_arch = "aarch64")]
@@ -86,5 +91,8 @@ impl List {
         self.add::<Ccm<ccm::ArmAes, 16>>(long_tags, cpu::ArmAes::detect());
         let short_tags = CipherSuite::TLS_AES_128_CCM_8_SHA256;
         self.add::<Ccm<ccm::ArmAes, 8>>(short_tags, cpu::ArmAes::detect());
+
+        let chacha20_poly1305 = CipherSuite::TLS_CHACHA20_POLY1305_SHA256;
+        self.add::<ChaCha20Poly1305<cpu::Neon>>(chacha20_poly1305, cpu::Neon::detect());
     }
 }

@@ -6,6 +6,7 @@
 //! reached. And memory is touched through [`inout`], whose pieces know their length.
 
 pub(crate) mod ccm;
+pub(crate) mod chacha20_poly1305;
 pub(crate) mod cpu;
 pub(crate) mod inout;
 mod partial;

@@ -5,6 +5,7 @@
 
 mod aes;
 pub(crate) mod ccm;
+mod chacha20_poly1305;
 pub(crate) mod gcm;
 mod wide128;
 mod wide256;

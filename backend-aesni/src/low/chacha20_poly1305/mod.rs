@@ -1,0 +1,380 @@
+//! ChaCha20-Poly1305 (RFC 8439) as TLS uses it, over any vector unit.
+//!
+//! An [`Engine`] makes keystream for many blocks at once and authenticates meanwhile; what is
+//! here cuts a record into such passes. Block 0 holds the authenticator's key, so the first
+//! pass only makes keystream: for block 0, and for as much text as the pass has room for.
+//! Every other pass authenticates one piece of ciphertext while it makes keystream for another:
+//! the piece before it when sealing, its own piece when opening.
+
+mod poly1305;
+
+use core::ops::Range;
+
+use crypto_api::{Error, NONCE_LEN, SealRecord};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing, zeroize_stack};
+
+pub(crate) use poly1305::{Blocks, Poly1305};
+
+use super::inout::InOut;
+use crate::record::Kernel;
+
+/// Quarter rounds (RFC 8439, section 2.1), each on a set of four registers, with the `add`,
+/// `xor` and `rotate_*` of where it stands.
+///
+/// A macro, because registers must stay registers: a function would be called with the
+/// address of an array.
+macro_rules! quarter_rounds {
+    ($([$a:expr, $b:expr, $c:expr, $d:expr]),+) => {
+        $(
+            $a = add($a, $b);
+            $d = rotate_16(xor($d, $a));
+        )+
+        $(
+            $c = add($c, $d);
+            $b = rotate_12(xor($b, $c));
+        )+
+        $(
+            $a = add($a, $b);
+            $d = rotate_8(xor($d, $a));
+        )+
+        $(
+            $c = add($c, $d);
+            $b = rotate_7(xor($b, $c));
+        )+
+    };
+}
+pub(crate) use quarter_rounds;
+
+/// Length of a block in bytes.
+pub(crate) const BLOCK: usize = 64;
+
+/// Bytes of keystream that any one call makes at the most.
+pub(crate) const KEYSTREAM: usize = 16 * BLOCK;
+
+/// What the functions of an engine may leave on the stack, in bytes: the state of all blocks
+/// and copies of it.
+const SPILL: usize = 4096;
+
+/// The 16 words of a state (RFC 8439, section 2.3), with the counter of the first block.
+#[derive(Clone)]
+pub(crate) struct State(pub(crate) [u32; 16]);
+
+impl State {
+    #[inline]
+    fn new(key: &[u32; 8], nonce: &[u8; NONCE_LEN]) -> Self {
+        let mut words = [0; 16];
+        words[..4].copy_from_slice(&[0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574]);
+        words[4..12].copy_from_slice(key);
+        let (nonce, _) = nonce.as_chunks::<4>();
+        for (word, bytes) in words[13..].iter_mut().zip(nonce) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        Self(words)
+    }
+
+    /// Goes `bytes` of keystream further.
+    #[inline]
+    pub(crate) fn skip(&mut self, bytes: usize) {
+        // 2^32 blocks are 256 GiB: `seal` and `open` refuse such lengths.
+        self.0[12] = self.0[12].wrapping_add((bytes / BLOCK) as u32);
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// Keystream that has not met its text yet.
+#[repr(C, align(64))]
+pub(crate) struct Keystream<const N: usize>(pub(crate) [u8; N]);
+
+impl<const N: usize> Drop for Keystream<N> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// Which bytes a pass authenticates.
+#[derive(Debug)]
+pub(crate) enum Ciphertext<'a> {
+    /// These.
+    Behind(&'a [u8]),
+    /// A range of the pass's own input, before it is overwritten.
+    Own(Range<usize>),
+}
+
+impl Ciphertext<'_> {
+    /// The bytes, given the input of the pass.
+    #[inline]
+    pub(crate) fn of<'s>(&'s self, input: &'s [u8]) -> &'s [u8] {
+        match self {
+            Self::Behind(bytes) => bytes,
+            Self::Own(range) => input.get(range.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// ChaCha20 and Poly1305 on some vector unit.
+pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
+    /// What the capability table says.
+    const DETAIL: &'static str;
+    /// Bytes of keystream that one pass makes, [`KEYSTREAM`] at the most.
+    const PASS: usize;
+    /// Bytes are added to a sum in multiples of this length, [`MAX_GROUP`] at the most.
+    const GROUP: usize;
+    /// A sum in the form that many bytes are added to.
+    type Sum: From<Poly1305>;
+
+    /// Seals or opens up to [`FEW`] bytes of text in place, and returns their tag.
+    fn few(self, state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16];
+
+    /// Makes the first `len` bytes of keystream or more, [`PASS`](Engine::PASS) at the most;
+    /// meanwhile adds `behind` to `sum`.
+    fn keystream(
+        self,
+        state: &State,
+        len: usize,
+        keystream: &mut [u8; KEYSTREAM],
+        sum: &mut Self::Sum,
+        behind: &[u8],
+    );
+
+    /// Encrypts the first [`PASS`](Engine::PASS) bytes of `text`, or nothing if it is shorter;
+    /// meanwhile adds `ciphertext` to `sum`.
+    fn pass(self, state: &State, text: InOut<'_>, sum: &mut Self::Sum, ciphertext: &Ciphertext<'_>);
+
+    /// Adds `bytes`, whole groups, to `sum`.
+    fn add(self, sum: &mut Self::Sum, bytes: &[u8]);
+
+    /// The sum in its plain form.
+    fn finish(self, sum: Self::Sum) -> Poly1305;
+}
+
+/// The longest group of any engine, in bytes.
+const MAX_GROUP: usize = 128;
+
+/// Whether ciphertext is what comes out or what goes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Seal,
+    Open,
+}
+
+/// Length in bytes of text that needs no pass: five blocks, beside the one for the key.
+pub(crate) const FEW: usize = 5 * BLOCK;
+
+/// Seals or opens up to [`FEW`] bytes of text in place under keystream from block 0 on, and
+/// returns the tag. Engines call it where their vector unit is at hand.
+#[inline(always)]
+pub(crate) fn few(
+    keystream: &Keystream<{ BLOCK + FEW }>,
+    aad: &[u8],
+    text: &mut [u8],
+    direction: Direction,
+) -> [u8; 16] {
+    let (key, keystream) = keystream.0.split_at(BLOCK);
+    let mut sum = Poly1305::new(key);
+    sum.padded(aad);
+    if direction == Direction::Open {
+        sum.padded(text);
+    }
+    xor(text, keystream);
+    if direction == Direction::Seal {
+        sum.padded(text);
+    }
+    sum.tag(aad.len(), text.len())
+}
+
+/// Encrypts `text`, which is not longer than `keystream`.
+#[inline(always)]
+fn xor(text: &mut [u8], keystream: &[u8]) {
+    let (blocks, rest) = text.as_chunks_mut::<16>();
+    let (keys, _) = keystream.as_chunks::<16>();
+    for (block, key) in blocks.iter_mut().zip(keys) {
+        *block = (u128::from_le_bytes(*block) ^ u128::from_le_bytes(*key)).to_le_bytes();
+    }
+    if let Some(keys) = keystream.get(16 * blocks.len()..) {
+        for (byte, key) in rest.iter_mut().zip(keys) {
+            *byte ^= key;
+        }
+    }
+}
+
+/// A key of ChaCha20-Poly1305 on an engine.
+pub(crate) struct ChaCha20Poly1305<E> {
+    engine: E,
+    key: Zeroizing<[u32; 8]>,
+}
+
+impl<E: Engine> ChaCha20Poly1305<E> {
+    /// Makes keystream from block 0 on and starts the sum of a record with its AAD.
+    fn start(&self, state: &mut State, keystream: &mut Keystream<KEYSTREAM>, aad: &[u8]) -> E::Sum {
+        let mut nothing = E::Sum::from(Poly1305::new(&[0; BLOCK]));
+        self.engine
+            .keystream(state, E::PASS, &mut keystream.0, &mut nothing, &[]);
+        state.skip(E::PASS);
+        let mut sum = Poly1305::new(keystream.0.split_at(BLOCK).0);
+        sum.padded(aad);
+        E::Sum::from(sum)
+    }
+
+    fn seal_many(&self, mut state: State, record: &mut SealRecord<'_>) {
+        let payload = record.payload;
+        let len = record.plaintext_len();
+        let (text, tag) = record.out.split_at_mut(len);
+
+        // Whole passes over a payload in one piece read it where it lies.
+        let first = len.min(E::PASS - BLOCK);
+        let direct = payload.as_slice().unwrap_or_default();
+        let passes = direct.len().saturating_sub(first) / E::PASS;
+        let direct = direct.get(..first + passes * E::PASS).unwrap_or_default();
+        let gathered = if passes > 0 {
+            text[..first].copy_from_slice(&direct[..first]);
+            direct.len()
+        } else {
+            0
+        };
+        let (rest, trailer) = text[gathered..].split_at_mut(payload.len() - gathered);
+        payload.split_at(gathered).1.copy_to(rest);
+        record.trailer.write_to(trailer);
+
+        let mut keystream = Keystream([0; KEYSTREAM]);
+        let mut sum = self.start(&mut state, &mut keystream, record.aad);
+        xor(&mut text[..first], &keystream.0[BLOCK..]);
+        let (mut at, mut added) = (first, 0);
+        while len - at >= E::PASS {
+            let (before, behind) = text.split_at_mut(at);
+            let ready = whole::<E>(at);
+            let ciphertext = Ciphertext::Behind(&before[added..ready]);
+            let to = &mut behind[..E::PASS];
+            let text = match direct.get(at..at + E::PASS) {
+                Some(from) => InOut::between(from, to),
+                None => InOut::in_place(to),
+            };
+            self.engine.pass(&state, text, &mut sum, &ciphertext);
+            state.skip(E::PASS);
+            (at, added) = (at + E::PASS, ready);
+        }
+        if at < len {
+            let (before, behind) = text.split_at_mut(at);
+            let ready = whole::<E>(at);
+            self.engine.keystream(
+                &state,
+                behind.len(),
+                &mut keystream.0,
+                &mut sum,
+                &before[added..ready],
+            );
+            xor(behind, &keystream.0);
+            added = ready;
+        }
+        let (groups, last) = text[added..].split_at(whole::<E>(len) - added);
+        self.engine.add(&mut sum, groups);
+        let mut sum = self.engine.finish(sum);
+        sum.padded(last);
+        tag.copy_from_slice(&sum.tag(record.aad.len(), len));
+    }
+
+    /// Opens in place whatever the tag is, and returns the tag that it should have.
+    fn open_many(&self, mut state: State, aad: &[u8], text: &mut [u8]) -> [u8; 16] {
+        let len = text.len();
+        let end = whole::<E>(len);
+        // What fills no group is added last, but decrypted before that.
+        let mut last = [0; MAX_GROUP];
+        let last = &mut last[..len - end];
+        last.copy_from_slice(&text[end..]);
+
+        let mut keystream = Keystream([0; KEYSTREAM]);
+        let mut sum = self.start(&mut state, &mut keystream, aad);
+        let mut at = len.min(E::PASS - BLOCK);
+        let mut added = at.next_multiple_of(E::GROUP).min(end);
+        self.engine.add(&mut sum, &text[..added]);
+        xor(&mut text[..at], &keystream.0[BLOCK..]);
+        while len - at >= E::PASS {
+            let next = at + E::PASS;
+            let ready = next.next_multiple_of(E::GROUP).min(end);
+            let ciphertext = Ciphertext::Own(added - at..ready - at);
+            let text = InOut::in_place(&mut text[at..]);
+            self.engine.pass(&state, text, &mut sum, &ciphertext);
+            state.skip(E::PASS);
+            (at, added) = (next, ready);
+        }
+        if at < len {
+            let behind = &text[added..end];
+            self.engine
+                .keystream(&state, len - at, &mut keystream.0, &mut sum, behind);
+            xor(&mut text[at..], &keystream.0);
+        }
+        let mut sum = self.engine.finish(sum);
+        sum.padded(last);
+        sum.tag(aad.len(), len)
+    }
+}
+
+/// `len` without what fills no group.
+fn whole<E: Engine>(len: usize) -> usize {
+    len - len % E::GROUP
+}
+
+/// ChaCha20's counter has 32 bits, and block 0 is the authenticator's.
+fn fits(len: usize) -> bool {
+    len.div_ceil(BLOCK) < u32::MAX as usize
+}
+
+impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
+    const KEY_LEN: usize = 32;
+    const TAG_LEN: usize = 16;
+    const DETAIL: &'static str = E::DETAIL;
+    type Token = E;
+
+    fn new(engine: E, key: &[u8]) -> Self {
+        let mut words = Zeroizing::new([0; 8]);
+        for (word, bytes) in words.iter_mut().zip(key.as_chunks::<4>().0) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        Self { engine, key: words }
+    }
+
+    fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
+        let len = record.plaintext_len();
+        assert!(fits(len), "a record of 256 GiB");
+        let state = State::new(&self.key, nonce);
+        let aad = record.aad;
+        if len > FEW {
+            self.seal_many(state, record);
+            zeroize_stack::<SPILL>();
+        } else if let Ok((text, tag)) = record.gather(Self::TAG_LEN) {
+            tag.copy_from_slice(&self.engine.few(&state, aad, text, Direction::Seal));
+        }
+    }
+
+    fn open(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        text: &mut [u8],
+        tag: &[u8],
+    ) -> Result<(), Error> {
+        if !fits(text.len()) {
+            text.zeroize();
+            return Err(Error::BadTag);
+        }
+        let state = State::new(&self.key, nonce);
+        let expected = if text.len() > FEW {
+            let expected = self.open_many(state, aad, text);
+            zeroize_stack::<SPILL>();
+            expected
+        } else {
+            self.engine.few(&state, aad, text, Direction::Open)
+        };
+        if expected.ct_eq(tag).into() {
+            Ok(())
+        } else {
+            text.zeroize();
+            Err(Error::BadTag)
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! ChaCha20-Poly1305.
+
+mod avx2;
+mod avx512;
+mod ifma;
