@@ -258,7 +258,8 @@ fn quads<const N: usize>(state: &State, keystream: &mut [u8], groups: &mut Group
     let mut chunks = keystream.as_chunks_mut::<BLOCK>().0.iter_mut();
     for n in 0..N {
         let states = lanes([0, 1, 2, 3].map(|row| add(v[row][n], start[row][n])));
-        for (chunk, state) in chunks.by_ref().zip(states) {
+        // In this order: a state that is missing must not take a chunk away.
+        for (state, chunk) in states.into_iter().zip(chunks.by_ref()) {
             store(chunk, state);
         }
     }
