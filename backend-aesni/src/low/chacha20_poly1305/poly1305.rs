@@ -5,6 +5,8 @@
 
 use zeroize::Zeroize;
 
+use super::partial;
+
 /// The sum so far under a key that is used once.
 #[derive(Clone)]
 pub(crate) struct Poly1305 {
@@ -108,11 +110,7 @@ impl Poly1305 {
             self.block(block);
         }
         if !rest.is_empty() {
-            let mut last = [0; 16];
-            if let Some(front) = last.get_mut(..rest.len()) {
-                front.copy_from_slice(rest);
-            }
-            self.block(&last);
+            self.block(&partial::load(rest).to_le_bytes());
         }
     }
 
