@@ -6,13 +6,14 @@
 //! Every other pass authenticates one piece of ciphertext while it makes keystream for another:
 //! the piece before it when sealing, its own piece when opening.
 
+mod partial;
 mod poly1305;
 
 use core::ops::Range;
 
 use crypto_api::{Error, NONCE_LEN, SealRecord};
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, Zeroizing, zeroize_stack};
+use zeroize::{Zeroize, Zeroizing};
 
 pub(crate) use poly1305::{Blocks, Poly1305};
 
@@ -51,10 +52,6 @@ pub(crate) const BLOCK: usize = 64;
 
 /// Bytes of keystream that any one call makes at the most.
 pub(crate) const KEYSTREAM: usize = 16 * BLOCK;
-
-/// What the functions of an engine may leave on the stack, in bytes: the state of all blocks
-/// and copies of it.
-const SPILL: usize = 4096;
 
 /// The 16 words of a state (RFC 8439, section 2.3), with the counter of the first block.
 #[derive(Clone)]
@@ -151,6 +148,9 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
 
     /// The sum in its plain form.
     fn finish(self, sum: Self::Sum) -> Poly1305;
+
+    /// Wipes the vector registers, and the stack as deep as this engine's functions reach.
+    fn wipe(self);
 }
 
 /// The longest group of any engine, in bytes.
@@ -178,12 +178,26 @@ pub(crate) fn few(
     let (key, keystream) = keystream.0.split_at(BLOCK);
     let mut sum = Poly1305::new(key);
     sum.padded(aad);
-    if direction == Direction::Open {
-        sum.padded(text);
+    let ciphertext = |input: u128, output: u128| match direction {
+        Direction::Seal => output.to_le_bytes(),
+        Direction::Open => input.to_le_bytes(),
+    };
+    let (blocks, rest) = text.as_chunks_mut::<16>();
+    let mut keys = keystream.as_chunks::<16>().0.iter();
+    for (block, key) in blocks.iter_mut().zip(&mut keys) {
+        let input = u128::from_le_bytes(*block);
+        let output = input ^ u128::from_le_bytes(*key);
+        *block = output.to_le_bytes();
+        sum.block(&ciphertext(input, output));
     }
-    xor(text, keystream);
-    if direction == Direction::Seal {
-        sum.padded(text);
+    if !rest.is_empty()
+        && let Some(key) = keys.next()
+    {
+        let mask = (1 << (8 * rest.len())) - 1;
+        let input = partial::load(rest);
+        let output = input ^ (u128::from_le_bytes(*key) & mask);
+        partial::store(rest, output);
+        sum.block(&ciphertext(input, output));
     }
     sum.tag(aad.len(), text.len())
 }
@@ -192,14 +206,12 @@ pub(crate) fn few(
 #[inline(always)]
 fn xor(text: &mut [u8], keystream: &[u8]) {
     let (blocks, rest) = text.as_chunks_mut::<16>();
-    let (keys, _) = keystream.as_chunks::<16>();
-    for (block, key) in blocks.iter_mut().zip(keys) {
+    let mut keys = keystream.as_chunks::<16>().0.iter();
+    for (block, key) in blocks.iter_mut().zip(&mut keys) {
         *block = (u128::from_le_bytes(*block) ^ u128::from_le_bytes(*key)).to_le_bytes();
     }
-    if let Some(keys) = keystream.get(16 * blocks.len()..) {
-        for (byte, key) in rest.iter_mut().zip(keys) {
-            *byte ^= key;
-        }
+    if let Some(key) = keys.next() {
+        partial::store(rest, partial::load(rest) ^ u128::from_le_bytes(*key));
     }
 }
 
@@ -345,10 +357,10 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
         let aad = record.aad;
         if len > FEW {
             self.seal_many(state, record);
-            zeroize_stack::<SPILL>();
         } else if let Ok((text, tag)) = record.gather(Self::TAG_LEN) {
             tag.copy_from_slice(&self.engine.few(&state, aad, text, Direction::Seal));
         }
+        self.engine.wipe();
     }
 
     fn open(
@@ -364,12 +376,11 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
         }
         let state = State::new(&self.key, nonce);
         let expected = if text.len() > FEW {
-            let expected = self.open_many(state, aad, text);
-            zeroize_stack::<SPILL>();
-            expected
+            self.open_many(state, aad, text)
         } else {
             self.engine.few(&state, aad, text, Direction::Open)
         };
+        self.engine.wipe();
         if expected.ct_eq(tag).into() {
             Ok(())
         } else {

@@ -5,6 +5,8 @@
 
 use zeroize::Zeroize;
 
+use super::partial;
+
 /// The sum so far under a key that is used once.
 #[derive(Clone)]
 pub(crate) struct Poly1305 {
@@ -85,21 +87,6 @@ impl Poly1305 {
         self.polynomial.block(bytes);
     }
 
-    /// The key `r`.
-    pub(crate) fn r(&self) -> [u64; 2] {
-        self.polynomial.r
-    }
-
-    /// The sum, 130 bits and a little more.
-    pub(crate) fn h(&self) -> [u64; 3] {
-        self.polynomial.h
-    }
-
-    /// Replaces the sum; the upper part is 4 at the most.
-    pub(crate) fn set_h(&mut self, h: [u64; 3]) {
-        self.polynomial.h = h;
-    }
-
     /// Adds bytes, with zeros behind them up to a whole block (RFC 8439, section 2.8).
     #[inline(always)]
     pub(crate) fn padded(&mut self, bytes: &[u8]) {
@@ -108,11 +95,7 @@ impl Poly1305 {
             self.block(block);
         }
         if !rest.is_empty() {
-            let mut last = [0; 16];
-            if let Some(front) = last.get_mut(..rest.len()) {
-                front.copy_from_slice(rest);
-            }
-            self.block(&last);
+            self.block(&partial::load(rest).to_le_bytes());
         }
     }
 
@@ -134,6 +117,25 @@ impl Poly1305 {
         let above = (top + u64::from(carry)) >> 2;
         let mask = u128::from(above.min(1)).wrapping_neg();
         (minus & mask) | (low & !mask)
+    }
+}
+
+/// For engines that go on in a form of their own.
+#[cfg(target_arch = "x86_64")]
+impl Poly1305 {
+    /// The key `r`.
+    pub(crate) fn r(&self) -> [u64; 2] {
+        self.polynomial.r
+    }
+
+    /// The sum, 130 bits and a little more.
+    pub(crate) fn h(&self) -> [u64; 3] {
+        self.polynomial.h
+    }
+
+    /// Replaces the sum; the upper part is 4 at the most.
+    pub(crate) fn set_h(&mut self, h: [u64; 3]) {
+        self.polynomial.h = h;
     }
 }
 

@@ -4,6 +4,8 @@ use core::arch::asm;
 use core::arch::x86_64::*;
 use core::arch::x86_64::{_mm256_add_epi32 as add, _mm256_xor_si256 as xor};
 
+use zeroize::zeroize_stack;
+
 use crate::low::chacha20_poly1305::{
     BLOCK, Blocks, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Poly1305, State, few,
     quarter_rounds,
@@ -49,6 +51,39 @@ impl Engine for Avx2 {
 
     fn finish(self, sum: Poly1305) -> Poly1305 {
         sum
+    }
+
+    fn wipe(self) {
+        zeroize_stack::<1536>();
+        // SAFETY: the token proves the features.
+        unsafe { wipe_registers() }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn wipe_registers() {
+    // SAFETY: zeros sixteen registers, all of which are declared.
+    unsafe {
+        asm!(
+            "vzeroall",
+                out("ymm0") _,
+                out("ymm1") _,
+                out("ymm2") _,
+                out("ymm3") _,
+                out("ymm4") _,
+                out("ymm5") _,
+                out("ymm6") _,
+                out("ymm7") _,
+                out("ymm8") _,
+                out("ymm9") _,
+                out("ymm10") _,
+                out("ymm11") _,
+                out("ymm12") _,
+                out("ymm13") _,
+                out("ymm14") _,
+                out("ymm15") _,
+            options(nomem, nostack, preserves_flags),
+        );
     }
 }
 
@@ -239,41 +274,39 @@ fn make_keystream(
 #[target_feature(enable = "avx2")]
 fn pairs<const N: usize>(state: &State, keystream: &mut [u8], blocks: &mut Blocks<'_>) {
     let (rows, _) = state.0.as_chunks::<4>();
-    let mut start = [[_mm256_setzero_si256(); N]; 4];
-    for (registers, row) in start.iter_mut().zip(rows) {
-        let [a, b, c, d] = row.map(u32::cast_signed);
-        *registers = [_mm256_setr_epi32(a, b, c, d, a, b, c, d); N];
-    }
-    for (n, register) in start[3].iter_mut().enumerate() {
-        let n = 2 * n as i32;
-        let counters = _mm256_setr_epi32(n, 0, 0, 0, n + 1, 0, 0, 0);
-        *register = _mm256_add_epi32(*register, counters);
+    let row = |n: usize| {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|word| state.0[4 * n + word].cast_signed());
+        _mm256_setr_epi32(a, b, c, d, a, b, c, d)
+    };
+    let mut start = [[row(0), row(1), row(2), row(3)]; N];
+    for (n, [.., row]) in (0..).step_by(2).zip(&mut start) {
+        *row = add(*row, _mm256_setr_epi32(n, 0, 0, 0, n + 1, 0, 0, 0));
     }
 
     let mut v = start;
     for _ in 0..10 {
-        for n in 0..N {
-            quarter_rounds!([v[0][n], v[1][n], v[2][n], v[3][n]]);
+        for [a, b, c, d] in &mut v {
+            quarter_rounds!([*a, *b, *c, *d]);
             // Diagonals become columns. The second row is the last to be ready, so it stays.
-            v[0][n] = _mm256_shuffle_epi32::<0x93>(v[0][n]);
-            v[2][n] = _mm256_shuffle_epi32::<0x39>(v[2][n]);
-            v[3][n] = _mm256_shuffle_epi32::<0x4e>(v[3][n]);
+            *a = _mm256_shuffle_epi32::<0x93>(*a);
+            *c = _mm256_shuffle_epi32::<0x39>(*c);
+            *d = _mm256_shuffle_epi32::<0x4e>(*d);
         }
         blocks.one();
         blocks.one();
-        for n in 0..N {
-            quarter_rounds!([v[0][n], v[1][n], v[2][n], v[3][n]]);
-            v[0][n] = _mm256_shuffle_epi32::<0x39>(v[0][n]);
-            v[2][n] = _mm256_shuffle_epi32::<0x93>(v[2][n]);
-            v[3][n] = _mm256_shuffle_epi32::<0x4e>(v[3][n]);
+        for [a, b, c, d] in &mut v {
+            quarter_rounds!([*a, *b, *c, *d]);
+            *a = _mm256_shuffle_epi32::<0x39>(*a);
+            *c = _mm256_shuffle_epi32::<0x93>(*c);
+            *d = _mm256_shuffle_epi32::<0x4e>(*d);
         }
         blocks.one();
     }
 
     let (chunks, _) = keystream.as_chunks_mut::<32>();
     let (chunks, _) = chunks.as_chunks_mut::<4>();
-    for (n, pair) in chunks.iter_mut().take(N).enumerate() {
-        let [a, b, c, d] = [0, 1, 2, 3].map(|row| _mm256_add_epi32(v[row][n], start[row][n]));
+    for ((pair, v), start) in chunks.iter_mut().zip(v).zip(start) {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|row| add(v[row], start[row]));
         store(&mut pair[0], _mm256_permute2x128_si256::<0x20>(a, b));
         store(&mut pair[1], _mm256_permute2x128_si256::<0x20>(c, d));
         store(&mut pair[2], _mm256_permute2x128_si256::<0x31>(a, b));

@@ -1,7 +1,10 @@
 //! On 512-bit registers: sixteen blocks side by side, with Poly1305 in 52-bit multiply-adds.
 
+use core::arch::asm;
 use core::arch::x86_64::*;
 use core::arch::x86_64::{_mm512_add_epi32 as add, _mm512_xor_si512 as xor};
+
+use zeroize::zeroize_stack;
 
 use super::ifma::{self, GROUP, Groups, Sum};
 use crate::low::chacha20_poly1305::{
@@ -50,6 +53,72 @@ impl Engine for Ifma {
     fn finish(self, sum: Sum) -> Poly1305 {
         // SAFETY: the token proves the features.
         unsafe { ifma::finish(&sum) }
+    }
+
+    fn wipe(self) {
+        zeroize_stack::<4096>();
+        // SAFETY: the token proves the features.
+        unsafe { wipe_registers() }
+    }
+}
+
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512ifma")]
+fn wipe_registers() {
+    // The first instruction does not reach the upper sixteen registers.
+    // SAFETY: zeros 32 registers, all of which are declared.
+    unsafe {
+        asm!(
+            "vzeroall",
+            "vpxord zmm16, zmm16, zmm16",
+            "vpxord zmm17, zmm17, zmm17",
+            "vpxord zmm18, zmm18, zmm18",
+            "vpxord zmm19, zmm19, zmm19",
+            "vpxord zmm20, zmm20, zmm20",
+            "vpxord zmm21, zmm21, zmm21",
+            "vpxord zmm22, zmm22, zmm22",
+            "vpxord zmm23, zmm23, zmm23",
+            "vpxord zmm24, zmm24, zmm24",
+            "vpxord zmm25, zmm25, zmm25",
+            "vpxord zmm26, zmm26, zmm26",
+            "vpxord zmm27, zmm27, zmm27",
+            "vpxord zmm28, zmm28, zmm28",
+            "vpxord zmm29, zmm29, zmm29",
+            "vpxord zmm30, zmm30, zmm30",
+            "vpxord zmm31, zmm31, zmm31",
+                out("zmm0") _,
+                out("zmm1") _,
+                out("zmm2") _,
+                out("zmm3") _,
+                out("zmm4") _,
+                out("zmm5") _,
+                out("zmm6") _,
+                out("zmm7") _,
+                out("zmm8") _,
+                out("zmm9") _,
+                out("zmm10") _,
+                out("zmm11") _,
+                out("zmm12") _,
+                out("zmm13") _,
+                out("zmm14") _,
+                out("zmm15") _,
+                out("zmm16") _,
+                out("zmm17") _,
+                out("zmm18") _,
+                out("zmm19") _,
+                out("zmm20") _,
+                out("zmm21") _,
+                out("zmm22") _,
+                out("zmm23") _,
+                out("zmm24") _,
+                out("zmm25") _,
+                out("zmm26") _,
+                out("zmm27") _,
+                out("zmm28") _,
+                out("zmm29") _,
+                out("zmm30") _,
+                out("zmm31") _,
+            options(nomem, nostack, preserves_flags),
+        );
     }
 }
 
@@ -225,40 +294,40 @@ fn make_keystream(
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512ifma")]
 fn quads<const N: usize>(state: &State, keystream: &mut [u8], groups: &mut Groups<'_>) {
     let (rows, _) = state.0.as_chunks::<4>();
-    let mut start = [[_mm512_setzero_si512(); N]; 4];
-    for (registers, row) in start.iter_mut().zip(rows) {
-        let [a, b, c, d] = row.map(u32::cast_signed);
-        *registers = [_mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d)); N];
-    }
-    for (n, register) in start[3].iter_mut().enumerate() {
-        let n = 4 * n as i32;
+    let row = |n: usize| {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|word| state.0[4 * n + word].cast_signed());
+        _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d))
+    };
+    let mut start = [[row(0), row(1), row(2), row(3)]; N];
+    for (n, [.., row]) in (0..).step_by(4).zip(&mut start) {
         let counters =
             _mm512_setr_epi32(n, 0, 0, 0, n + 1, 0, 0, 0, n + 2, 0, 0, 0, n + 3, 0, 0, 0);
-        *register = add(*register, counters);
+        *row = add(*row, counters);
     }
 
     let mut v = start;
     for _ in 0..10 {
-        for n in 0..N {
-            quarter_rounds!([v[0][n], v[1][n], v[2][n], v[3][n]]);
+        for [a, b, c, d] in &mut v {
+            quarter_rounds!([*a, *b, *c, *d]);
             // Diagonals become columns. The second row is the last to be ready, so it stays.
-            v[0][n] = _mm512_shuffle_epi32::<0x93>(v[0][n]);
-            v[2][n] = _mm512_shuffle_epi32::<0x39>(v[2][n]);
-            v[3][n] = _mm512_shuffle_epi32::<0x4e>(v[3][n]);
+            *a = _mm512_shuffle_epi32::<0x93>(*a);
+            *c = _mm512_shuffle_epi32::<0x39>(*c);
+            *d = _mm512_shuffle_epi32::<0x4e>(*d);
         }
         groups.one();
-        for n in 0..N {
-            quarter_rounds!([v[0][n], v[1][n], v[2][n], v[3][n]]);
-            v[0][n] = _mm512_shuffle_epi32::<0x39>(v[0][n]);
-            v[2][n] = _mm512_shuffle_epi32::<0x93>(v[2][n]);
-            v[3][n] = _mm512_shuffle_epi32::<0x4e>(v[3][n]);
+        for [a, b, c, d] in &mut v {
+            quarter_rounds!([*a, *b, *c, *d]);
+            *a = _mm512_shuffle_epi32::<0x39>(*a);
+            *c = _mm512_shuffle_epi32::<0x93>(*c);
+            *d = _mm512_shuffle_epi32::<0x4e>(*d);
         }
     }
 
     let mut chunks = keystream.as_chunks_mut::<BLOCK>().0.iter_mut();
-    for n in 0..N {
-        let states = lanes([0, 1, 2, 3].map(|row| add(v[row][n], start[row][n])));
-        for (chunk, state) in chunks.by_ref().zip(states) {
+    for (v, start) in v.into_iter().zip(start) {
+        let states = lanes([0, 1, 2, 3].map(|row| add(v[row], start[row])));
+        // In this order: a state that is missing must not take a chunk away.
+        for (state, chunk) in states.into_iter().zip(chunks.by_ref()) {
             store(chunk, state);
         }
     }

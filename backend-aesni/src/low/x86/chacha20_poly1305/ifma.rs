@@ -99,8 +99,8 @@ fn blocks(group: &[u8; GROUP]) -> Limbs {
     };
     let (a, b) = (super::avx512::load(a), super::avx512::load(b));
     let (low, high) = (_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
-    // The middle limb is (x | y) & mask: 0xa8 is that in a table of three operands.
-    let middle = _mm512_ternarylogic_epi64::<0xa8>(
+    // In the table of three operands, 0xe0 is the first and one of the others.
+    let middle = _mm512_ternarylogic_epi64::<0xe0>(
         all(MASK_44),
         _mm512_srli_epi64::<44>(low),
         _mm512_slli_epi64::<20>(high),
