@@ -12,6 +12,7 @@ fn wycheproof() {
         "TLS_AES_256_GCM_SHA384",
         "TLS_CHACHA20_POLY1305_SHA256",
         "TLS_AES_128_CCM_SHA256",
+        "TLS_AES_128_CCM_8_SHA256",
         "HMAC-SHA256",
         "HMAC-SHA384",
         "HKDF-SHA256",

@@ -104,6 +104,7 @@ impl<'a, const N: usize> Chunk<'a, N> {
     }
 
     /// What was written last at `at`, or what stood there.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(crate) fn written<const M: usize>(&self, at: usize) -> &[u8; M] {
         assert!(at <= N && M <= N - at);
