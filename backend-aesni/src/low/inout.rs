@@ -69,6 +69,13 @@ impl<'a> InOut<'a> {
         self.to = unsafe { self.to.add(N) };
         Some(chunk)
     }
+
+    /// The bytes to be read.
+    #[inline]
+    pub(crate) fn input(&self) -> &[u8] {
+        // SAFETY: `from` is valid for `len` bytes, and while `self` is borrowed nobody writes.
+        unsafe { core::slice::from_raw_parts(self.from, self.len) }
+    }
 }
 
 impl<'a, const N: usize> Chunk<'a, N> {

@@ -7,6 +7,8 @@ mod aes;
 pub(crate) mod ccm;
 mod chacha20_poly1305;
 pub(crate) mod gcm;
+#[cfg(test)]
+mod model512;
 mod wide128;
 mod wide256;
 mod wide512;

@@ -112,8 +112,8 @@ macro_rules! kernel {
                         text: &mut [u8],
                         tag: &[u8],
                     ) -> Result<(), Error> {
-                        // SAFETY: the token proves the features.
                         let expected =
+                            // SAFETY: the token proves the features.
                             unsafe { open(&self.0, nonce, aad, &mut *text) };
                         crate::low::wipe::stack::<SPILLS>();
                         if expected.ct_eq(tag).into() {
@@ -540,5 +540,70 @@ pub(crate) mod avx512 {
         features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl",
         token: Avx512, wide: wide512, detail: "VAES, VPCLMULQDQ on AVX-512",
         registers: registers512, stride: 4, tails: [1, 2, 3]
+    }
+}
+
+#[cfg(test)]
+mod model {
+    //! What [`super::avx512`] is, on registers that this CPU has.
+    kernel! {
+        features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq",
+        token: Vaes, wide: model512, detail: "a model of AVX-512",
+        registers: registers256, stride: 4, tails: [1, 2, 3]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crypto_api::{SealRecord, Trailer};
+
+    use super::{aesni, model};
+    use crate::low::cpu;
+    use crate::record::Kernel;
+
+    fn seal(kernel: &impl Kernel, text: &[u8], trailer: Trailer) -> Vec<u8> {
+        let mut out = vec![0xee; text.len() + trailer.len() + 16];
+        let mut record = SealRecord {
+            sequence: 0,
+            aad: &[23, 3, 3, 1, 1],
+            payload: text.into(),
+            trailer,
+            out: &mut out,
+        };
+        kernel.seal(&[7; 12], &mut record);
+        out
+    }
+
+    fn agree<N: Kernel<Token = cpu::AesNi>, W: Kernel<Token = cpu::Vaes>>(
+        narrow: cpu::AesNi,
+        wide: cpu::Vaes,
+    ) {
+        let key = &[0xa7; 32][..N::KEY_LEN];
+        let (narrow, wide) = (N::new(narrow, key), W::new(wide, key));
+        let text: Vec<u8> = (0..=u8::MAX).cycle().take(17_000).collect();
+        for len in (0..1300).chain([16_384, 16_385, 17_000]) {
+            let trailer = Trailer {
+                content_type: Some(23),
+                padding: [0, 1, 40, 400][len % 4],
+            };
+            let mut sealed = seal(&wide, &text[..len], trailer);
+            assert!(sealed == seal(&narrow, &text[..len], trailer), "{len}");
+            let (in_out, tag) = sealed.split_at_mut(len + trailer.len());
+            wide.open(&[7; 12], &[23, 3, 3, 1, 1], in_out, tag).unwrap();
+            assert!(in_out[..len] == text[..len], "{len}");
+            tag[len % 16] ^= 1;
+            assert!(wide.open(&[7; 12], &[], in_out, tag).is_err());
+            assert!(in_out.iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
+    fn four_lanes_are_as_good_as_one() {
+        let (Some(narrow), Some(wide)) = (cpu::AesNi::detect(), cpu::Vaes::detect()) else {
+            println!("skipped: a model of AVX-512 needs VAES");
+            return;
+        };
+        agree::<aesni::Aes128Gcm, model::Aes128Gcm>(narrow, wide);
+        agree::<aesni::Aes256Gcm, model::Aes256Gcm>(narrow, wide);
     }
 }
