@@ -18,7 +18,11 @@ pub(crate) struct Counters {
     calls: Vec<AtomicU64>,
     /// What was answered except `CKR_OK`.
     codes: Mutex<BTreeMap<(Function, Code), u64>>,
+    /// Calls of every kind, from their beginning to their end.
+    pub(crate) inside: Gauge,
+    /// Calls that occupy the token.
     pub(crate) executing: Gauge,
+    /// Calls that wait until the token has a lane for them.
     pub(crate) waiting: Gauge,
     pub(crate) hanging: Gauge,
     pub(crate) violations: Violations,
@@ -53,6 +57,7 @@ impl Default for Counters {
         Self {
             calls: (0..Function::COUNT).map(|_| AtomicU64::new(0)).collect(),
             codes: Mutex::default(),
+            inside: Gauge::default(),
             executing: Gauge::default(),
             waiting: Gauge::default(),
             hanging: Gauge::default(),
@@ -85,6 +90,7 @@ impl Counters {
             lines.push(format!("code {function} {code} {count}"));
         }
         for (name, gauge) in [
+            ("inside", &self.inside),
             ("executing", &self.executing),
             ("waiting", &self.waiting),
             ("hanging", &self.hanging),
@@ -104,7 +110,7 @@ impl Counters {
             counter.store(0, Relaxed);
         }
         lock(&self.codes).clear();
-        for gauge in [&self.executing, &self.waiting, &self.hanging] {
+        for gauge in [&self.inside, &self.executing, &self.waiting, &self.hanging] {
             gauge.most.store(gauge.now(), Relaxed);
         }
         for (_, counter) in self.violations.named() {
