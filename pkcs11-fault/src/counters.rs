@@ -10,7 +10,7 @@ use std::{
 
 use cryptoki_sys as ck;
 
-use crate::{Code, Function, gate::lock};
+use crate::{Code, Function, gate::lock, low};
 
 /// Calls by function, codes by function, and what callers did that the standard forbids.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Counters {
     calls: Vec<AtomicU64>,
     /// What was answered except `CKR_OK`.
     codes: Mutex<BTreeMap<(Function, Code), u64>>,
+    /// Calls by the name of the thread that made them.
+    threads: Mutex<BTreeMap<String, u64>>,
     /// Calls of every kind, from their beginning to their end.
     pub(crate) inside: Gauge,
     /// Calls that occupy the token.
@@ -57,6 +59,7 @@ impl Default for Counters {
         Self {
             calls: (0..Function::COUNT).map(|_| AtomicU64::new(0)).collect(),
             codes: Mutex::default(),
+            threads: Mutex::default(),
             inside: Gauge::default(),
             executing: Gauge::default(),
             waiting: Gauge::default(),
@@ -69,6 +72,12 @@ impl Default for Counters {
 impl Counters {
     pub(crate) fn call(&self, function: Function) {
         self.calls[function as usize].fetch_add(1, Relaxed);
+        let mut threads = lock(&self.threads);
+        let name = low::thread_name();
+        match threads.get_mut(name.as_str()) {
+            Some(count) => *count += 1,
+            None => drop(threads.insert(name, 1)),
+        }
     }
 
     pub(crate) fn code(&self, function: Function, code: ck::CK_RV) {
@@ -88,6 +97,9 @@ impl Counters {
         }
         for ((function, code), count) in &*lock(&self.codes) {
             lines.push(format!("code {function} {code} {count}"));
+        }
+        for (name, count) in &*lock(&self.threads) {
+            lines.push(format!("thread {name} {count}"));
         }
         for (name, gauge) in [
             ("inside", &self.inside),
@@ -110,6 +122,7 @@ impl Counters {
             counter.store(0, Relaxed);
         }
         lock(&self.codes).clear();
+        lock(&self.threads).clear();
         for gauge in [&self.inside, &self.executing, &self.waiting, &self.hanging] {
             gauge.most.store(gauge.now(), Relaxed);
         }

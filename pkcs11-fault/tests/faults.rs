@@ -63,6 +63,12 @@ fn the_token_works_on_few_calls_at_once_and_takes_its_time() {
         assert_eq!(bench.count("executing most"), 2);
         assert!(bench.count("waiting most") >= 2);
         assert_eq!(bench.count("rule slow"), 12);
+        // Who called is known by name.
+        let named = thread::Builder::new().name("a caller".to_owned());
+        let session = bench.open();
+        let caller = named.spawn(move || session.close().unwrap()).unwrap();
+        caller.join().unwrap();
+        assert_eq!(bench.count("thread a_caller"), 1);
     });
 }
 
