@@ -33,13 +33,8 @@ pub(crate) fn private_key(
         label: uri.object.as_deref(),
         id: uri.id.as_deref(),
     };
-    // `type=cert` and `type=public` name the key by its certificate or public half.
-    let by_key = !matches!(
-        uri.object_type,
-        Some(ObjectType::Certificate | ObjectType::Public)
-    );
     let mut handles = Vec::new();
-    if by_key {
+    if by_key(uri) {
         handles = look.find(sys::CKO_PRIVATE_KEY, wanted)?;
     }
     if handles.is_empty() {
@@ -90,6 +85,15 @@ pub(crate) fn private_key(
     }
 }
 
+/// Whether the URI may mean the private key itself: `type=cert` and `type=public` name it by
+/// its certificate or public half.
+fn by_key(uri: &Uri) -> bool {
+    !matches!(
+        uri.object_type,
+        Some(ObjectType::Certificate | ObjectType::Public)
+    )
+}
+
 /// The private keys under the CKA_ID of the certificates, else public keys, that the URI
 /// means.
 fn by_companion(
@@ -97,16 +101,15 @@ fn by_companion(
     uri: &Uri,
     wanted: Wanted<'_>,
 ) -> Result<Vec<CK_OBJECT_HANDLE>, Reason> {
-    if wanted.label.is_none() && wanted.id.is_none() && uri.object_type.is_none() {
+    if wanted.label.is_none() && wanted.id.is_none() && by_key(uri) {
         return Ok(Vec::new());
     }
     for class in [sys::CKO_CERTIFICATE, sys::CKO_PUBLIC_KEY] {
         let excluded = match uri.object_type {
             Some(ObjectType::Certificate) => class != sys::CKO_CERTIFICATE,
             Some(ObjectType::Public) => class != sys::CKO_PUBLIC_KEY,
-            // A private key was asked for by its own label.
-            Some(_) => true,
-            None => false,
+            Some(ObjectType::Data | ObjectType::SecretKey) => true,
+            Some(ObjectType::Private) | None => false,
         };
         if excluded {
             continue;
