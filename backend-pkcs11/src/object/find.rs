@@ -33,31 +33,27 @@ pub(crate) fn private_key(
         label: uri.object.as_deref(),
         id: uri.id.as_deref(),
     };
-    // `type=cert` and `type=public` name the key by its certificate or public half.
-    let by_key = !matches!(
-        uri.object_type,
-        Some(ObjectType::Certificate | ObjectType::Public)
-    );
     let mut handles = Vec::new();
-    if by_key {
+    if by_key(uri) {
         handles = look.find(sys::CKO_PRIVATE_KEY, wanted)?;
     }
     if handles.is_empty() {
         handles = by_companion(look, uri, wanted)?;
     }
     let mut candidates = Vec::new();
+    let mut unread = None;
     for handle in &handles {
         let public = public_half(look, *handle);
         match known {
-            // One among several that cannot be read is not the one that is looked for.
-            Some(known) => {
-                if let Ok(public) = public
-                    && public == *known
-                {
+            // One among several that cannot be read need not be the one that is looked for.
+            Some(known) => match public {
+                Ok(public) if public == *known => {
                     candidates.push((*handle, Ok(public)));
                     break;
                 }
-            }
+                Ok(_) => {}
+                Err(reason) => unread = Some(reason),
+            },
             None => candidates.push((*handle, public)),
         }
     }
@@ -82,12 +78,22 @@ pub(crate) fn private_key(
                 present: look.describe_all(&present, ObjectType::Private),
             })
         }
-        (None, _) => Err(Reason::OtherKey),
+        // It may be the one that the token failed to show.
+        (None, _) => Err(unread.unwrap_or(Reason::OtherKey)),
         (Some(_), Some(_)) => Err(Reason::ManyObjects {
             what: WHAT,
             found: look.describe_all(&handles, ObjectType::Private),
         }),
     }
+}
+
+/// Whether the URI may mean the private key itself: `type=cert` and `type=public` name it by
+/// its certificate or public half.
+fn by_key(uri: &Uri) -> bool {
+    !matches!(
+        uri.object_type,
+        Some(ObjectType::Certificate | ObjectType::Public)
+    )
 }
 
 /// The private keys under the CKA_ID of the certificates, else public keys, that the URI
@@ -97,16 +103,15 @@ fn by_companion(
     uri: &Uri,
     wanted: Wanted<'_>,
 ) -> Result<Vec<CK_OBJECT_HANDLE>, Reason> {
-    if wanted.label.is_none() && wanted.id.is_none() && uri.object_type.is_none() {
+    if wanted.label.is_none() && wanted.id.is_none() && by_key(uri) {
         return Ok(Vec::new());
     }
     for class in [sys::CKO_CERTIFICATE, sys::CKO_PUBLIC_KEY] {
         let excluded = match uri.object_type {
             Some(ObjectType::Certificate) => class != sys::CKO_CERTIFICATE,
             Some(ObjectType::Public) => class != sys::CKO_PUBLIC_KEY,
-            // A private key was asked for by its own label.
-            Some(_) => true,
-            None => false,
+            Some(ObjectType::Data | ObjectType::SecretKey) => true,
+            Some(ObjectType::Private) | None => false,
         };
         if excluded {
             continue;

@@ -1,7 +1,10 @@
 //! A signing thread: one session, one operation after the other.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
+
+use cryptoki_sys as sys;
 
 use super::queue::{Breaker, Task};
 use super::request::Request;
@@ -180,7 +183,17 @@ impl Worker {
         if wrong {
             place.meter.wrong.add();
         }
-        let (attempts, wrong_before) = request.failed(wrong);
+        // The token opens no more sessions, but others have some: nothing is wrong with the
+        // request, and they will do it.
+        let crowded = matches!(
+            reason,
+            Reason::Call(failure) if failure.is(sys::CKR_SESSION_COUNT)
+        ) && place.meter.sessions_now.load(Relaxed) > 0;
+        let (attempts, wrong_before) = if crowded {
+            (0, false)
+        } else {
+            request.failed(wrong)
+        };
         let mut queue = lock(&pool.queue);
         let elsewhere = queue.up_elsewhere(self.place);
         let Some(at) = queue.places.get_mut(self.place) else {
@@ -218,10 +231,12 @@ impl Worker {
         if hopeless {
             request.finish(Err(pool.failure(place, reason)));
         } else {
-            if class == Class::Busy {
-                std::thread::sleep(PAUSE * (1 << attempts.min(5)));
-            }
             self.give_back(place, request, elsewhere);
+            if class == Class::Busy {
+                // Without the request, which another thread may do meanwhile.
+                let doublings = if crowded { 5 } else { attempts.min(5) };
+                std::thread::sleep(PAUSE * (1 << doublings));
+            }
         }
         examine
     }
