@@ -38,8 +38,8 @@ enum Ended {
     Seen,
     /// The token is in order again.
     Revived,
-    /// The token does not answer.
-    Down,
+    /// The token does not answer, or not as it should.
+    Down(Reason),
 }
 
 impl Worker {
@@ -93,8 +93,20 @@ impl Worker {
                 at.breaker = Breaker::Closed;
                 everyone = true;
             }
-            Some(Ended::Down) => {
+            Some(Ended::Down(reason)) => {
                 at.breaker = Breaker::Open(Instant::now() + self.pool.settings.retry_interval);
+                // Waiting does not help where a person has to, or is not wanted.
+                let hopeless = reason.class(&self.pool.profile) == Class::Caller
+                    || self.pool.settings.reject_when_down;
+                if hopeless && !queue.any_up() {
+                    let waiting = queue.drain();
+                    drop(queue);
+                    let place = self.pool.places.get(self.place)?;
+                    for request in waiting {
+                        request.finish(Err(self.pool.failure(place, &reason)));
+                    }
+                    queue = lock(&self.pool.queue);
+                }
             }
         }
         if everyone {
@@ -285,7 +297,7 @@ impl Worker {
             },
         };
         if !lost || !settings.reinitialize {
-            return Ended::Down;
+            return Ended::Down(trouble.reason);
         }
         let recovered = place.module.recover(
             trouble.generation,
@@ -296,15 +308,15 @@ impl Worker {
             Ok(true) => place.meter.reinitialized.add(),
             Ok(false) => {}
             Err(reason) => {
-                if let Reason::Call(failure) = reason {
+                if let Reason::Call(failure) = &reason {
                     place.meter.code(failure.code);
                 }
-                return Ended::Down;
+                return Ended::Down(reason);
             }
         }
         match once(session) {
             Ok(()) => Ended::Revived,
-            Err(_) => Ended::Down,
+            Err(trouble) => Ended::Down(trouble.reason),
         }
     }
 }
