@@ -269,6 +269,33 @@ fn a_token_comes_back_and_what_waited_is_done() {
 }
 
 #[test]
+fn a_token_that_forgot_its_sessions_and_login_needs_no_fresh_start() {
+    let test = "a_token_that_forgot_its_sessions_and_login_needs_no_fresh_start";
+    bench(test, P256, "", |bench| {
+        let key = bench
+            .builder(Key::P256)
+            .sessions(Sessions::Fixed(4))
+            .open()
+            .unwrap();
+        let mut faults = bench.control();
+        let tally = bench.load(&key, ECDSA, 6, || {
+            for round in 1..=5 {
+                let logins = faults.count("calls C_Login");
+                faults.say("lose-sessions");
+                faults.reaches("calls C_Login", logins + 1);
+                let done = key.stats().places[0].done;
+                eventually("it signs again", || key.stats().places[0].done > done + 50);
+                println!("round {round}: {}", key.stats());
+            }
+        });
+        assert!(tally.errors.is_empty(), "{tally:?}");
+        assert_eq!(faults.count("initialized times"), 1);
+        assert_eq!(faults.stats().violations(), 0);
+        key.close();
+    });
+}
+
+#[test]
 fn a_poisoned_module_is_initialised_again_without_touching_old_handles() {
     let test = "a_poisoned_module_is_initialised_again_without_touching_old_handles";
     bench(test, P256, "handles = 'unique'", |bench| {

@@ -95,9 +95,8 @@ impl Worker {
             }
             Some(Ended::Down(reason)) => {
                 at.breaker = Breaker::Open(Instant::now() + self.pool.settings.retry_interval);
-                // Waiting does not help where a person has to, or is not wanted.
-                let hopeless = reason.class(&self.pool.profile) == Class::Caller
-                    || self.pool.settings.reject_when_down;
+                // Waiting does not help where a person has to.
+                let hopeless = reason.class(&self.pool.profile) == Class::Caller;
                 if hopeless && !queue.any_up() {
                     let waiting = queue.drain();
                     drop(queue);
