@@ -28,6 +28,7 @@ pub(crate) fn make(dir: &Path, keys: &[Key]) -> Result<Token, String> {
         missing: filled.missing,
         root: filled.root,
         remote: None,
+        _daemon: None,
     })
 }
 

@@ -83,6 +83,8 @@ pub struct Token {
     pub root: Vec<u8>,
     /// The process behind the token, where there is one that a test may kill.
     pub remote: Option<Remote>,
+    /// What keeps the token running, for as long as this lives.
+    _daemon: Option<opencryptoki::Daemon>,
 }
 
 /// Something that is not tested, and why.
