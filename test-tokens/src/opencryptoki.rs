@@ -111,7 +111,9 @@ fn pid() -> Option<String> {
 }
 
 fn is_running() -> bool {
-    pid().is_some_and(|pid| Path::new("/proc").join(pid).exists())
+    // One that has ended and was not waited for has no command line any more.
+    let command = pid().map(|pid| fs::read(Path::new("/proc").join(pid).join("cmdline")));
+    matches!(command, Some(Ok(line)) if line.starts_with(b"pkcsslotd"))
 }
 
 /// The slot of the software token, and the token's label. Asked of opencryptoki's own tool,
