@@ -75,6 +75,8 @@ struct Present {
     slot: CK_SLOT_ID,
     /// Kept open and never used: closing the last session would log out.
     anchor: CK_SESSION_HANDLE,
+    /// Whether the token wants a login at all.
+    login: bool,
 }
 
 /// Checks the URI's `library-...` attributes.
@@ -107,10 +109,7 @@ pub(crate) fn check_library(entered: &Entered<'_>, uri: &Uri) -> Result<(), Reas
 }
 
 /// The one initialised token that fits the URI.
-fn select(
-    entered: &Entered<'_>,
-    uri: &Uri,
-) -> Result<(CK_SLOT_ID, sys::CK_TOKEN_INFO), Reason> {
+fn select(entered: &Entered<'_>, uri: &Uri) -> Result<(CK_SLOT_ID, sys::CK_TOKEN_INFO), Reason> {
     let library = entered.library();
     let mut fitting = Vec::new();
     let mut present = Vec::new();
@@ -201,14 +200,27 @@ impl Token {
             generation: entered.generation(),
             slot,
             anchor,
+            login: info.flags & sys::CKF_LOGIN_REQUIRED != 0,
         });
         Ok(slot)
+    }
+
+    /// Whether the login is gone, as a new session sees it. A token that closes its sessions
+    /// by itself ends the login with the last of them (PKCS#11 3.1, section 5.6.2), and does
+    /// not say so: it only shows no private object any more.
+    pub(crate) fn has_logged_out(&self, entered: &Entered<'_>, session: CK_SESSION_HANDLE) -> bool {
+        let login = lock(&self.state).present.as_ref().is_some_and(|p| p.login);
+        // One that can't tell is taken to be in order; what follows will show.
+        login && entered.library().is_logged_in(session) == Ok(false)
     }
 
     /// Forgets the login, because the token has: the next to come logs in again.
     pub(crate) fn logged_out(&self, entered: &Entered<'_>) {
         let mut state = lock(&self.state);
-        if let Some(present) = state.present.take_if(|p| p.generation == entered.generation()) {
+        if let Some(present) = state
+            .present
+            .take_if(|p| p.generation == entered.generation())
+        {
             let _ = entered.library().close_session(present.anchor);
         }
     }
@@ -427,8 +439,16 @@ mod tests {
         let entered = module.enter().unwrap();
         let token = Token::find(&module, &entered, &Uri::default()).unwrap();
         let wrong = pin("4321");
-        assert!(token.login_for_operation(&entered, 1, Some(&wrong)).is_err());
-        assert!(token.login_for_operation(&entered, 1, Some(&wrong)).is_err());
+        assert!(
+            token
+                .login_for_operation(&entered, 1, Some(&wrong))
+                .is_err()
+        );
+        assert!(
+            token
+                .login_for_operation(&entered, 1, Some(&wrong))
+                .is_err()
+        );
         assert_eq!(state().pins.len(), 1);
         let right = pin("1234");
         assert_eq!(token.login_for_operation(&entered, 1, Some(&right)), Ok(()));

@@ -5,8 +5,7 @@ use std::ptr::null_mut;
 
 use cryptoki_sys as sys;
 use sys::{
-    CK_ATTRIBUTE_TYPE, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID,
-    CK_ULONG,
+    CK_ATTRIBUTE_TYPE, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID, CK_ULONG,
 };
 
 use super::Library;
@@ -185,6 +184,17 @@ impl Library {
             )
         };
         check("C_OpenSession", code).map(|()| session)
+    }
+
+    /// Whether somebody is logged in, as the session sees it.
+    pub(crate) fn is_logged_in(&self, session: CK_SESSION_HANDLE) -> Result<bool, Failure> {
+        let mut info = sys::CK_SESSION_INFO::default();
+        let get = function!(self.C_GetSessionInfo);
+        // SAFETY: the second argument points to a live CK_SESSION_INFO to be filled in.
+        let code = unsafe { get(session, &raw mut info) };
+        check("C_GetSessionInfo", code)?;
+        let public = [sys::CKS_RO_PUBLIC_SESSION, sys::CKS_RW_PUBLIC_SESSION];
+        Ok(!public.contains(&info.state))
     }
 
     pub(crate) fn close_session(&self, session: CK_SESSION_HANDLE) -> Result<(), Failure> {

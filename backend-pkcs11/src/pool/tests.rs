@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use cryptoki_sys as sys;
 use crypto_api::PendingOp;
+use cryptoki_sys as sys;
 
 use super::*;
 use crate::builder::Sessions;
@@ -408,7 +408,10 @@ fn what_takes_long_goes_to_another_token_too() {
         ..settings()
     };
     let bench = start(settings, 2);
-    bench.scripts.iter().for_each(|script| *lock(&script.hold) = 1);
+    bench
+        .scripts
+        .iter()
+        .for_each(|script| *lock(&script.hold) = 1);
     let first = bench.submit_inside(b"1");
     let at = usize::from(bench.scripts[1].inside.load(SeqCst) == 1);
     // The other one is to answer.
