@@ -8,12 +8,9 @@ use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use crate::builder::Builder;
 use crate::error::Reason;
 use crate::mechanism::{self, Plan};
-use crate::module::ModuleUse;
 use crate::object::{self, Found, Kind, Look, PublicHalf};
-use crate::pin::Pin;
-use crate::place::{Duty, Located, Seat};
+use crate::place::{Duty, Located, Reached, Seat};
 use crate::pool::SCRATCH;
-use crate::token::{Token, check_library};
 use crate::uri::Uri;
 use crate::verify::EcdsaP521;
 
@@ -42,9 +39,7 @@ enum Proof {
 
 /// A key that was found and tried in one token.
 pub(crate) struct Opened {
-    pub(crate) module: ModuleUse,
-    pub(crate) token: Arc<Token>,
-    pub(crate) pin: Option<Pin>,
+    pub(crate) reached: Reached,
     pub(crate) found: Found,
     pub(crate) ways: Vec<Way>,
     pub(crate) chain: Vec<CertificateDer<'static>>,
@@ -59,16 +54,9 @@ pub(crate) fn open(
     uri: &Uri,
     known: Option<&PublicHalf>,
 ) -> Result<Opened, Reason> {
-    let path = uri.module().or_else(|| builder.module.clone());
-    let path = path.ok_or(Reason::NoModule)?;
-    let pin = match &builder.pin {
-        Some(pin) => Some(pin.clone()),
-        None => Pin::from_uri(uri)?,
-    };
-    let module = ModuleUse::of(&path, builder.module_arguments.as_deref())?;
+    let reached = Reached::new(builder, uri)?;
+    let Reached { module, token, pin } = &reached;
     let entered = module.enter()?;
-    check_library(&entered, uri)?;
-    let token = Token::find(&module, &entered, uri)?;
     let slot = token.ready(&entered, pin.as_ref())?;
     let library = entered.library();
     let session = library.open_session(slot)?;
@@ -120,7 +108,7 @@ pub(crate) fn open(
                         key: found.handle,
                         public: public_handle,
                     },
-                    token: &token,
+                    token,
                     pin: pin.as_ref(),
                     slot,
                 })
@@ -148,9 +136,7 @@ pub(crate) fn open(
     }
     drop(entered);
     Ok(Opened {
-        module,
-        token,
-        pin,
+        reached,
         found,
         ways,
         chain,
