@@ -329,3 +329,55 @@ impl Duty for Signing {
         verify(seat, way, &self.public, PROBE, &signature, &raw)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::low::mock::{mock, state};
+    use crate::module::Module;
+    use crate::pin::Pin;
+    use crate::token::Token;
+
+    /// CKA_ALWAYS_AUTHENTICATE: the login stands between the beginning of the operation and
+    /// its end (PKCS#11 3.1, section 5.6.8), and with a wrong PIN there is no signature.
+    #[test]
+    fn a_key_that_wants_the_pin_each_time_gets_it_in_between() {
+        let (_turn, library) = mock();
+        let module = Module::with_library(library, "mock".as_ref(), None).unwrap();
+        let entered = module.enter().unwrap();
+        let token = Token::find(&module, &entered, &Uri::default()).unwrap();
+        let random = backend_soft::provider().random;
+        let (scheme, plans) = mechanism::schemes(Kind::P256).remove(0);
+        let way = Way {
+            scheme,
+            plan: plans[0],
+            proof: Proof::None,
+        };
+        let signed = |pin: &str, always| {
+            let pin = Pin::value(pin.to_owned());
+            let seat = Seat {
+                entered: &entered,
+                session: 1,
+                located: Located {
+                    key: 1,
+                    public: None,
+                },
+                token: &token,
+                pin: Some(&pin),
+                slot: 7,
+            };
+            state().calls.clear();
+            sign(&seat, &way, always, b"message", &mut [1; 64], &*random).is_ok()
+        };
+        let login = "C_Login for the operation";
+        assert!(!signed("4321", true));
+        assert_eq!(state().calls, ["C_SignInit", login]);
+        // It has been refused, and is not tried again.
+        assert!(!signed("4321", true));
+        assert_eq!(state().calls, ["C_SignInit"]);
+        assert!(signed("1234", true));
+        assert_eq!(state().calls, ["C_SignInit", login, "C_Sign"]);
+        assert!(signed("1234", false));
+        assert_eq!(state().calls, ["C_SignInit", "C_Sign"]);
+    }
+}

@@ -15,7 +15,7 @@ fn builder(uri: &str) -> Builder {
 }
 
 fn refused(builder: Builder) -> OpenError {
-    let error = builder.open().err().expect("the key was opened");
+    let error = builder.open().expect_err("the key was opened");
     let text = error.to_string();
     assert!(text.starts_with("pkcs11:"), "{text}");
     assert!(text.starts_with(error.uri()), "{text}");

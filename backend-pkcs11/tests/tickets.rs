@@ -122,7 +122,7 @@ fn keys_that_cannot() {
         let provider = backend_soft::provider();
         let open = |builder, lifetime| {
             let outcome = Pkcs11Tickets::open(builder, &provider, lifetime);
-            outcome.err().expect("it was opened").reason().clone()
+            outcome.expect_err("it was opened").reason().clone()
         };
         let builder = |label| Builder::new(uri(label), &provider);
         let none = open(builder("none"), LIFETIME);
