@@ -42,6 +42,18 @@
 //! # }
 //! ```
 //!
+//! A key that cannot be opened is named by its URI, without the PIN:
+//!
+//! ```
+//! use backend_pkcs11::Pkcs11Key;
+//!
+//! let provider = backend_soft::provider();
+//! let uri = "pkcs11:object=www?module-path=/no/such.so&pin-value=1234";
+//! let error = Pkcs11Key::builder(uri, &provider).open().unwrap_err().to_string();
+//! let expected = "pkcs11:object=www?module-path=/no/such.so: cannot load the module";
+//! assert!(error.starts_with(expected), "{error}");
+//! ```
+//!
 //! # Threads
 //!
 //! No PKCS#11 function runs on a thread of the caller: neither for opening, nor for signing,
