@@ -5,6 +5,7 @@
 
 mod arm;
 mod arrows;
+mod kryoptic;
 mod no_std;
 mod setup;
 mod shell;

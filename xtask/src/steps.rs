@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Error, Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
 
-use crate::{arm, arrows, no_std, setup, shell};
+use crate::{arm, arrows, kryoptic, no_std, setup, shell};
 
 /// What to run of [`STEPS`].
 #[derive(Args)]
@@ -73,6 +73,12 @@ const STEPS: &[Step] = &[
         what: "crypto-api and tls-core build without std",
         slow: false,
         run: no_std::run,
+    },
+    Step {
+        name: "kryoptic",
+        what: "a PKCS#11 token in Rust, for the tests of tokens, where it builds",
+        slow: true,
+        run: kryoptic::run,
     },
     Step {
         name: "test",

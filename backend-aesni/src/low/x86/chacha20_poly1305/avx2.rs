@@ -273,7 +273,6 @@ fn make_keystream(
 #[inline]
 #[target_feature(enable = "avx2")]
 fn pairs<const N: usize>(state: &State, keystream: &mut [u8], blocks: &mut Blocks<'_>) {
-    let (rows, _) = state.0.as_chunks::<4>();
     let row = |n: usize| {
         let [a, b, c, d] = [0, 1, 2, 3].map(|word| state.0[4 * n + word].cast_signed());
         _mm256_setr_epi32(a, b, c, d, a, b, c, d)

@@ -293,7 +293,6 @@ fn make_keystream(
 #[inline]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512ifma")]
 fn quads<const N: usize>(state: &State, keystream: &mut [u8], groups: &mut Groups<'_>) {
-    let (rows, _) = state.0.as_chunks::<4>();
     let row = |n: usize| {
         let [a, b, c, d] = [0, 1, 2, 3].map(|word| state.0[4 * n + word].cast_signed());
         _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d))

@@ -1,0 +1,276 @@
+//! What a program decides about a key before it is opened.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crypto_api::{CryptoProvider, SecureRandom, SigningKey, Verification};
+use rustls_pki_types::CertificateDer;
+
+use crate::code::Profile;
+use crate::error::{OpenError, Reason};
+use crate::key::Pkcs11Key;
+use crate::opening::Opening;
+use crate::pin::Pin;
+use crate::uri::Uri;
+
+/// How many sessions sign at the same time in one token, each with a thread of its own.
+///
+/// Sizing: in flight = rate x latency. 1,000 signatures a second from a token that takes
+/// 3 ms need 3 sessions; 10,000 need 30.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sessions {
+    /// As many as bring throughput, found by measuring while requests wait.
+    Adaptive {
+        /// At least so many.
+        min: usize,
+        /// At most so many. A token that opens fewer sets a lower bound itself.
+        max: usize,
+    },
+    /// Always so many, while there is work for them.
+    Fixed(usize),
+}
+
+impl Default for Sessions {
+    /// Adaptive, from 1 to 64.
+    fn default() -> Self {
+        Self::Adaptive { min: 1, max: 64 }
+    }
+}
+
+/// A key to be opened: where it is, and how to use it. What is not said has a default that
+/// suits a server.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    pub(crate) places: Vec<String>,
+    pub(crate) module: Option<PathBuf>,
+    pub(crate) module_arguments: Option<String>,
+    pub(crate) pin: Option<Pin>,
+    pub(crate) verification: Vec<Verification>,
+    pub(crate) random: Arc<dyn SecureRandom>,
+    pub(crate) settings: Settings,
+    pub(crate) certificates: Option<Vec<CertificateDer<'static>>>,
+    pub(crate) fallback: Option<Arc<dyn SigningKey>>,
+    pub(crate) profile: Profile,
+}
+
+/// The numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) sessions: Sessions,
+    pub(crate) verify: bool,
+    pub(crate) queue: usize,
+    pub(crate) deadline: Duration,
+    pub(crate) hang_limit: Duration,
+    pub(crate) hedge_after: Option<Duration>,
+    pub(crate) retry_interval: Duration,
+    pub(crate) open_timeout: Duration,
+    pub(crate) reinitialize: bool,
+    pub(crate) reject_when_down: bool,
+}
+
+impl Builder {
+    /// The key at `uri` (RFC 7512). What it signs is verified with the algorithms of
+    /// `provider`.
+    pub fn new(uri: impl Into<String>, provider: &CryptoProvider) -> Self {
+        Self {
+            places: vec![uri.into()],
+            module: None,
+            module_arguments: None,
+            pin: None,
+            verification: provider.verification.clone(),
+            random: provider.random.clone(),
+            certificates: None,
+            fallback: None,
+            profile: Profile::standard(),
+            settings: Settings {
+                sessions: Sessions::default(),
+                verify: true,
+                queue: 16_384,
+                deadline: Duration::from_secs(10),
+                hang_limit: Duration::from_secs(5),
+                hedge_after: None,
+                retry_interval: Duration::from_millis(50),
+                open_timeout: Duration::from_secs(30),
+                reinitialize: true,
+                reject_when_down: false,
+            },
+        }
+    }
+
+    /// A further token that holds the same key (a replica, another HSM of a cluster), in
+    /// another slot or module. Requests go to whichever has a session free; one that fails
+    /// is left alone until it answers again.
+    #[must_use]
+    pub fn also_at(mut self, uri: impl Into<String>) -> Self {
+        self.places.push(uri.into());
+        self
+    }
+
+    /// The module, for URIs that have no `module-path`.
+    #[must_use]
+    pub fn module(mut self, path: impl Into<PathBuf>) -> Self {
+        self.module = Some(path.into());
+        self
+    }
+
+    /// Text that `C_Initialize` gets in `pReserved`, where NSS and a few others expect their
+    /// configuration. The standard wants nothing there, which is the default.
+    #[must_use]
+    pub fn module_arguments(mut self, arguments: impl Into<String>) -> Self {
+        self.module_arguments = Some(arguments.into());
+        self
+    }
+
+    /// The PIN. Goes before what the URIs say.
+    #[must_use]
+    pub fn pin(mut self, pin: Pin) -> Self {
+        self.pin = Some(pin);
+        self
+    }
+
+    /// How many sessions sign at the same time. By default adaptive, from 1 to 64.
+    #[must_use]
+    pub fn sessions(mut self, sessions: Sessions) -> Self {
+        self.settings.sessions = sessions;
+        self
+    }
+
+    /// Whether every signature is verified before it leaves. By default it is: against
+    /// faults in the token (one faulty RSA or ECDSA signature can give the key away), a
+    /// wrong parameter, and a swapped key. It costs a verification in software, on the
+    /// signing thread.
+    #[must_use]
+    pub fn verify_signatures(mut self, verify: bool) -> Self {
+        self.settings.verify = verify;
+        self
+    }
+
+    /// The most requests that wait; one more is refused at once. By default 16,384.
+    #[must_use]
+    pub fn queue(mut self, requests: usize) -> Self {
+        self.settings.queue = requests;
+        self
+    }
+
+    /// How long a request may take, waiting included; then it fails and its result, if one
+    /// comes, is thrown away. By default 10 s.
+    #[must_use]
+    pub fn deadline(mut self, limit: Duration) -> Self {
+        self.settings.deadline = limit;
+        self
+    }
+
+    /// How long one call may stay inside the module before its thread is given up and
+    /// replaced. PKCS#11 has no way to cancel a call. By default 5 s.
+    #[must_use]
+    pub fn hang_limit(mut self, limit: Duration) -> Self {
+        self.settings.hang_limit = limit;
+        self
+    }
+
+    /// With several tokens: how long a request may be inside one before another one that is
+    /// idle gets it too; the first answer counts. By default never. A good value is the 99th
+    /// percentile of the token's latency.
+    #[must_use]
+    pub fn hedge_after(mut self, delay: Duration) -> Self {
+        self.settings.hedge_after = Some(delay);
+        self
+    }
+
+    /// How long to wait between attempts to reach a token that is lost; never less than the
+    /// last attempt took. By default 50 ms.
+    #[must_use]
+    pub fn retry_interval(mut self, interval: Duration) -> Self {
+        self.settings.retry_interval = interval;
+        self
+    }
+
+    /// How long [`open`](Self::open) may take. By default 30 s.
+    #[must_use]
+    pub fn open_timeout(mut self, limit: Duration) -> Self {
+        self.settings.open_timeout = limit;
+        self
+    }
+
+    /// Whether a lost module is finalised and initialised again. By default it is. All
+    /// sessions of the process in that module end with it, those of other libraries too;
+    /// where that is not welcome, switch it off: then only new sessions are tried.
+    #[must_use]
+    pub fn reinitialize(mut self, allowed: bool) -> Self {
+        self.settings.reinitialize = allowed;
+        self
+    }
+
+    /// Whether requests are refused at once while no token answers, instead of waiting for
+    /// it until their deadline. By default they wait.
+    #[must_use]
+    pub fn reject_when_down(mut self, reject: bool) -> Self {
+        self.settings.reject_when_down = reject;
+        self
+    }
+
+    /// A certificate chain for the key, the end entity's first, instead of one from the
+    /// token. It must belong to the key.
+    #[must_use]
+    pub fn certificates(mut self, chain: Vec<CertificateDer<'static>>) -> Self {
+        self.certificates = Some(chain);
+        self
+    }
+
+    /// A key that signs when the queue is full or no token answers: the same key somewhere
+    /// else, as the certificate has been chosen by then. With it, nothing waits for a token
+    /// that does not answer.
+    #[must_use]
+    pub fn fallback(mut self, key: Arc<dyn SigningKey>) -> Self {
+        self.fallback = Some(key);
+        self
+    }
+
+    /// How the module's return codes are to be understood.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Opens the key, and waits for it. The work is done on threads of this crate: the
+    /// caller's only sleeps.
+    ///
+    /// # Errors
+    /// What is wrong, the first found.
+    pub fn open(self) -> Result<Pkcs11Key, OpenError> {
+        self.start().wait()
+    }
+
+    /// Opens the key without blocking: a future that any executor can wait for.
+    pub fn open_async(self) -> Opening {
+        self.start()
+    }
+
+    /// The places, checked, and the settings.
+    pub(crate) fn check(&self) -> Result<Vec<Uri>, OpenError> {
+        let wrong = |what| Err(OpenError::new("pkcs11:", Reason::Setting(what)));
+        let settings = &self.settings;
+        match settings.sessions {
+            Sessions::Fixed(0) => return wrong("sessions: at least one is needed to sign"),
+            Sessions::Adaptive { min, max } if min == 0 || max < min => {
+                return wrong("sessions: at least one, and the maximum not below the minimum");
+            }
+            _ => {}
+        }
+        if settings.queue == 0 {
+            return wrong("queue: with room for no request nothing can be signed");
+        }
+        if settings.deadline.is_zero() || settings.hang_limit.is_zero() {
+            return wrong("deadline and hang_limit: no token signs in no time");
+        }
+        let parse = |text: &String| {
+            text.parse::<Uri>()
+                // Without the URI: it could not be read, so neither can its PIN be left out.
+                .map_err(|error| OpenError::new("pkcs11:", Reason::Uri(error)))
+        };
+        self.places.iter().map(parse).collect()
+    }
+}

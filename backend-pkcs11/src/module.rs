@@ -1,0 +1,383 @@
+//! The process's use of a module.
+//!
+//! `C_Initialize` and `C_Finalize` are for the whole process, so there is one [`Module`] per
+//! file, shared by every key. It lets calls in through a gate that counts them: a lost
+//! module is finalised only when none is inside, because modules crash otherwise. Each
+//! initialisation begins a generation; a session or object handle of an earlier one is
+//! never used again, not even to close it, because handles begin anew.
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use cryptoki_sys as sys;
+
+use crate::code::{Code, Failure};
+use crate::error::Reason;
+use crate::low::{Library, LoadError};
+use crate::token::Token;
+
+/// A lock whose holder cannot leave things half done: a panic elsewhere does not spread.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An initialised module.
+pub(crate) struct Module {
+    path: PathBuf,
+    arguments: Option<CString>,
+    library: Library,
+    /// The process that initialised it.
+    process: u32,
+    /// False if somebody else in the process had initialised it before: then it is theirs to
+    /// finalise.
+    ours: bool,
+    gate: Mutex<Gate>,
+    changed: Condvar,
+    recovery: Mutex<Recovery>,
+    tokens: Mutex<Vec<Arc<Token>>>,
+}
+
+struct Gate {
+    generation: u64,
+    /// Calls under way, or sequences of calls that must see one generation.
+    inside: usize,
+    /// Closed while the module is being initialised again.
+    closed: bool,
+    initialized: bool,
+}
+
+/// When the module may be initialised again.
+#[derive(Default)]
+struct Recovery {
+    not_before: Option<Instant>,
+}
+
+/// Permission to call the module, until it is dropped.
+pub(crate) struct Entered<'a> {
+    module: &'a Module,
+    generation: u64,
+}
+
+impl Entered<'_> {
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(crate) fn library(&self) -> &Library {
+        &self.module.library
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        let mut gate = lock(&self.module.gate);
+        gate.inside -= 1;
+        if gate.closed && gate.inside == 0 {
+            self.module.changed.notify_all();
+        }
+    }
+}
+
+impl Module {
+    fn start(path: &Path, arguments: Option<CString>) -> Result<Self, Reason> {
+        let library = Library::load(path).map_err(|error: LoadError| Reason::Load {
+            module: path.into(),
+            detail: error.to_string(),
+        })?;
+        Self::with_library(library, path, arguments)
+    }
+
+    /// As [`start`](Self::start), with a library that is loaded.
+    pub(crate) fn with_library(
+        library: Library,
+        path: &Path,
+        arguments: Option<CString>,
+    ) -> Result<Self, Reason> {
+        let ours = match library.initialize(arguments.as_deref()) {
+            Ok(()) => true,
+            Err(failure) if failure.is(sys::CKR_CRYPTOKI_ALREADY_INITIALIZED) => false,
+            Err(failure) => return Err(failure.into()),
+        };
+        Ok(Self {
+            path: path.into(),
+            arguments,
+            library,
+            process: std::process::id(),
+            ours,
+            gate: Mutex::new(Gate {
+                generation: 1,
+                inside: 0,
+                closed: false,
+                initialized: true,
+            }),
+            changed: Condvar::new(),
+            recovery: Mutex::default(),
+            tokens: Mutex::default(),
+        })
+    }
+
+    /// Enters, after waiting for an initialisation that is under way.
+    pub(crate) fn enter(&self) -> Result<Entered<'_>, Failure> {
+        let mut gate = lock(&self.gate);
+        while gate.closed {
+            gate = self
+                .changed
+                .wait(gate)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        if !gate.initialized {
+            return Err(Failure {
+                function: "C_Initialize",
+                code: Code::new(sys::CKR_CRYPTOKI_NOT_INITIALIZED),
+            });
+        }
+        gate.inside += 1;
+        let generation = gate.generation;
+        drop(gate);
+        Ok(Entered {
+            module: self,
+            generation,
+        })
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        lock(&self.gate).generation
+    }
+
+    /// The token of this identity: one object for all keys in it, so that one login and one
+    /// latch serve all.
+    pub(crate) fn token(&self, token: Token) -> Arc<Token> {
+        let mut tokens = lock(&self.tokens);
+        if let Some(known) = tokens.iter().find(|known| known.identity == token.identity) {
+            return known.clone();
+        }
+        let token = Arc::new(token);
+        tokens.push(token.clone());
+        token
+    }
+
+    /// Closes the gate and waits until nobody is inside.
+    fn quiesce(&self, limit: Duration) -> Result<(), Reason> {
+        let until = Instant::now() + limit;
+        let mut gate = lock(&self.gate);
+        gate.closed = true;
+        while gate.inside > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let inside = gate.inside;
+                gate.closed = false;
+                drop(gate);
+                self.changed.notify_all();
+                return Err(Reason::Hanging(inside));
+            }
+            let waited = self.changed.wait_timeout(gate, left);
+            (gate, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(())
+    }
+
+    /// Finalises and initialises the module again, unless somebody has since generation
+    /// `seen`. Whoever calls is not inside.
+    ///
+    /// Returns whether this call did it. It is not done more often than every `interval`,
+    /// nor more than half of the time.
+    ///
+    /// # Errors
+    /// Why it was not done, or how it failed.
+    pub(crate) fn recover(
+        &self,
+        seen: u64,
+        interval: Duration,
+        quiesce: Duration,
+    ) -> Result<bool, Reason> {
+        // One at a time; the others wait for the outcome and see another generation.
+        let mut recovery = lock(&self.recovery);
+        if self.generation() != seen {
+            return Ok(false);
+        }
+        if !self.ours {
+            return Err(Reason::NotOurs);
+        }
+        let start = Instant::now();
+        if recovery.not_before.is_some_and(|time| start < time) {
+            return Err(Reason::Call(Failure {
+                function: "C_Initialize",
+                code: Code::new(sys::CKR_CRYPTOKI_NOT_INITIALIZED),
+            }));
+        }
+        let outcome = self.quiesce(quiesce).and_then(|()| {
+            // A module that has lost its token may fail here too, and is finalised anyway.
+            let _ = self.library.finalize();
+            let outcome = self.library.initialize(self.arguments.as_deref());
+            let mut gate = lock(&self.gate);
+            gate.generation += 1;
+            gate.initialized = outcome.is_ok();
+            gate.closed = false;
+            drop(gate);
+            self.changed.notify_all();
+            outcome.map(|()| true).map_err(Reason::Call)
+        });
+        recovery.not_before = Some(Instant::now() + interval.max(start.elapsed()));
+        outcome
+    }
+}
+
+/// A module in use, which is finalised when the last use is dropped. That happens on a
+/// thread of this crate: see `pool::supervisor`.
+pub(crate) struct ModuleUse {
+    module: Arc<Module>,
+}
+
+impl std::ops::Deref for ModuleUse {
+    type Target = Arc<Module>;
+
+    fn deref(&self) -> &Arc<Module> {
+        &self.module
+    }
+}
+
+struct Entry {
+    module: Arc<Module>,
+    users: usize,
+}
+
+static MODULES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+impl ModuleUse {
+    /// The module at `path`, loaded and initialised.
+    pub(crate) fn of(path: &Path, arguments: Option<&str>) -> Result<Self, Reason> {
+        // Two names of one file are one module; a bare name is for the loader to find.
+        let path = if path.components().count() > 1 {
+            path.canonicalize().unwrap_or_else(|_| path.into())
+        } else {
+            path.into()
+        };
+        let arguments = arguments.map(CString::new).transpose();
+        let arguments =
+            arguments.map_err(|_| Reason::Setting("module_arguments: they hold a zero byte"))?;
+        let mut modules = lock(&MODULES);
+        // After a fork the parent's entry is of no use: the standard wants the child to
+        // initialise for itself. The entry is forgotten, not finalised: it may hold the
+        // parent's connection.
+        let process = std::process::id();
+        if let Some(at) = modules
+            .iter()
+            .position(|entry| entry.module.path == path && entry.module.process != process)
+        {
+            std::mem::forget(modules.swap_remove(at));
+        }
+        if let Some(entry) = modules.iter_mut().find(|entry| entry.module.path == path) {
+            entry.users += 1;
+            let module = entry.module.clone();
+            return Ok(Self { module });
+        }
+        let module = Arc::new(Module::start(&path, arguments)?);
+        modules.push(Entry {
+            module: module.clone(),
+            users: 1,
+        });
+        Ok(Self { module })
+    }
+}
+
+impl Drop for ModuleUse {
+    fn drop(&mut self) {
+        if self.module.process != std::process::id() {
+            return;
+        }
+        let mut modules = lock(&MODULES);
+        let Some(at) = modules
+            .iter()
+            .position(|entry| Arc::ptr_eq(&entry.module, &self.module))
+        else {
+            return;
+        };
+        let Some(entry) = modules.get_mut(at) else {
+            return;
+        };
+        entry.users -= 1;
+        if entry.users > 0 {
+            return;
+        }
+        if !self.module.ours {
+            modules.swap_remove(at);
+            return;
+        }
+        // Still under the lock: who opens the same module meanwhile waits, and initialises
+        // it afterwards. With a call that hangs inside, it is left as it is, and used again.
+        if self.module.quiesce(Duration::from_millis(500)).is_ok() {
+            let _ = self.module.library.finalize();
+            let mut gate = lock(&self.module.gate);
+            gate.generation += 1;
+            gate.initialized = false;
+            gate.closed = false;
+            drop(gate);
+            self.module.changed.notify_all();
+            modules.swap_remove(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::low::mock::{mock, state};
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn finalised_only_when_nobody_is_inside() {
+        let (_turn, library) = mock();
+        let module = Module::with_library(library, "mock".as_ref(), None).unwrap();
+        let entered = module.enter().unwrap();
+        let soon = Duration::from_millis(20);
+        let outcome = module.recover(1, Duration::ZERO, soon);
+        assert_eq!(outcome, Err(Reason::Hanging(1)));
+        // The gate is open again for others.
+        drop(module.enter().unwrap());
+        assert_eq!(state().calls, ["C_Initialize"]);
+        std::thread::scope(|scope| {
+            // The attempt before took its time, and as long it is left in peace.
+            let again = || module.recover(1, Duration::ZERO, LONG);
+            let recovering = scope.spawn(move || {
+                let attempts = std::iter::repeat_with(again);
+                attempts.map_while(Result::err).for_each(drop);
+            });
+            // It waits for the one inside, and keeps others out meanwhile.
+            while !lock(&module.gate).closed {
+                std::thread::yield_now();
+            }
+            let waiting = scope.spawn(|| module.enter().unwrap().generation());
+            assert_eq!(state().calls, ["C_Initialize"]);
+            drop(entered);
+            recovering.join().unwrap();
+            assert_eq!(waiting.join().unwrap(), 2);
+        });
+        let calls = ["C_Initialize", "C_Finalize", "C_Initialize"];
+        assert_eq!(state().calls, calls);
+    }
+
+    #[test]
+    fn initialised_again_once_for_all_and_not_too_often() {
+        let (_turn, library) = mock();
+        let module = Module::with_library(library, "mock".as_ref(), None).unwrap();
+        assert_eq!(module.recover(1, LONG, LONG), Ok(true));
+        // Who saw the old generation fail comes too late.
+        assert_eq!(module.recover(1, LONG, LONG), Ok(false));
+        // Who saw the new one fail comes too early.
+        assert!(module.recover(2, LONG, LONG).is_err());
+        assert_eq!(module.generation(), 2);
+    }
+
+    #[test]
+    fn somebody_elses_module_is_theirs() {
+        let (_turn, library) = mock();
+        let mut module = Module::with_library(library, "mock".as_ref(), None).unwrap();
+        module.ours = false;
+        let outcome = module.recover(1, Duration::ZERO, LONG);
+        assert_eq!(outcome, Err(Reason::NotOurs));
+        assert_eq!(state().calls, ["C_Initialize"]);
+    }
+}

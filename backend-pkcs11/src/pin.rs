@@ -1,0 +1,261 @@
+//! Where PINs come from, and how a wrong one is kept from being tried again.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::code::Code;
+use crate::uri::Uri;
+
+/// The bytes of a PIN, wiped when dropped.
+pub(crate) type PinBytes = Zeroizing<Vec<u8>>;
+
+/// The longest PIN that is read, in bytes; far above what any token takes.
+const LONGEST: u64 = 4096;
+
+/// Where the PIN of a token comes from.
+///
+/// It is asked for at each login: at the start, and when the token has been lost and is
+/// back. So a PIN that changes needs no restart when the file or callback gives the new one.
+/// The bytes are wiped after use. `Debug` shows the place and never the PIN.
+#[derive(Clone)]
+pub struct Pin(Source);
+
+type Callback = dyn Fn(&str) -> Result<Zeroizing<String>, String> + Send + Sync;
+
+#[derive(Clone)]
+enum Source {
+    Value(Arc<PinBytes>),
+    File(PathBuf),
+    Environment(String),
+    Descriptor(u32, Arc<Mutex<Option<PinBytes>>>),
+    Callback(Arc<Callback>),
+    ProtectedPath,
+}
+
+impl Pin {
+    /// This PIN.
+    pub fn value(pin: impl Into<Zeroizing<String>>) -> Self {
+        let pin: Zeroizing<String> = pin.into();
+        Self(Source::Value(Arc::new(pin.as_bytes().to_vec().into())))
+    }
+
+    /// The content of a file, without a line break at its end.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self(Source::File(path.into()))
+    }
+
+    /// The value of an environment variable. Other processes of the same user can read it.
+    pub fn environment(name: impl Into<String>) -> Self {
+        Self(Source::Environment(name.into()))
+    }
+
+    /// What can be read from an open file descriptor of this process, such as a pipe from
+    /// whoever started it. It is read once and kept in memory, because a pipe gives its
+    /// content only once.
+    pub fn descriptor(number: u32) -> Self {
+        Self(Source::Descriptor(number, Arc::default()))
+    }
+
+    /// What a function returns, given the label of the token; its error becomes part of the
+    /// message. It is called on a thread of this crate.
+    pub fn callback(
+        ask: impl Fn(&str) -> Result<Zeroizing<String>, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Source::Callback(Arc::new(ask)))
+    }
+
+    /// None: it is entered on the token itself, which has a protected authentication path.
+    pub fn protected_path() -> Self {
+        Self(Source::ProtectedPath)
+    }
+
+    /// What the URI says: `pin-value`, or `pin-source` with a path, `file:` and a path,
+    /// `env:` and a variable's name, or `fd:` and a number.
+    pub(crate) fn from_uri(uri: &Uri) -> Result<Option<Self>, PinError> {
+        if let Some(value) = &uri.pin_value {
+            return Ok(Some(Self::value(value.clone())));
+        }
+        let Some(source) = &uri.pin_source else {
+            return Ok(None);
+        };
+        if source.starts_with('|') {
+            return Err(PinError::Source(
+                "pin-source names a program; for safety none is started, use a file".into(),
+            ));
+        }
+        if let Some(name) = source.strip_prefix("env:") {
+            return Ok(Some(Self::environment(name)));
+        }
+        if let Some(number) = source.strip_prefix("fd:") {
+            let number = number
+                .parse()
+                .map_err(|_| PinError::Source("pin-source: fd: needs a number".into()))?;
+            return Ok(Some(Self::descriptor(number)));
+        }
+        // `file:/path` and `file:///path` are the same (RFC 8089, section 2).
+        let path = source.strip_prefix("file:").unwrap_or(source);
+        let path = path.strip_prefix("//").unwrap_or(path);
+        Ok(Some(Self::file(path)))
+    }
+
+    /// The PIN for the token of this label; `None` if the token asks for it itself.
+    pub(crate) fn get(&self, label: &str) -> Result<Option<PinBytes>, PinError> {
+        let pin = match &self.0 {
+            Source::Value(pin) => PinBytes::clone(pin),
+            Source::File(path) => File::open(path)
+                .and_then(read)
+                .map_err(|error| PinError::Source(format!("{}: {error}", path.display())))?,
+            Source::Environment(name) => std::env::var_os(name)
+                .map(|value| Zeroizing::new(value.into_encoded_bytes()))
+                .ok_or_else(|| {
+                    PinError::Source(format!("the environment variable {name} is not set"))
+                })?,
+            Source::Descriptor(number, kept) => {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                if kept.is_none() {
+                    let pin = File::open(format!("/dev/fd/{number}"))
+                        .and_then(read)
+                        .map_err(|error| {
+                            PinError::Source(format!("file descriptor {number}: {error}"))
+                        })?;
+                    *kept = Some(pin);
+                }
+                kept.clone().unwrap_or_default()
+            }
+            Source::Callback(ask) => {
+                let pin = ask(label).map_err(PinError::Source)?;
+                pin.as_bytes().to_vec().into()
+            }
+            Source::ProtectedPath => return Ok(None),
+        };
+        if pin.is_empty() {
+            return Err(PinError::Source(format!("{self:?} gave an empty PIN")));
+        }
+        Ok(Some(pin))
+    }
+}
+
+/// Everything up to a final line break.
+fn read(file: File) -> std::io::Result<PinBytes> {
+    // At once as large as it may get, so that no reallocation leaves a copy behind.
+    let mut pin = Zeroizing::new(Vec::with_capacity(LONGEST as usize + 1));
+    file.take(LONGEST + 1).read_to_end(&mut pin)?;
+    if pin.len() as u64 > LONGEST {
+        return Err(std::io::Error::other("too long for a PIN"));
+    }
+    if pin.ends_with(b"\n") {
+        pin.pop();
+        if pin.ends_with(b"\r") {
+            pin.pop();
+        }
+    }
+    Ok(pin)
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Source::Value(_) => f.write_str("a PIN given as a value"),
+            Source::File(path) => write!(f, "the PIN file {}", path.display()),
+            Source::Environment(name) => write!(f, "the environment variable {name}"),
+            Source::Descriptor(number, _) => write!(f, "the file descriptor {number}"),
+            Source::Callback(_) => f.write_str("the PIN callback"),
+            Source::ProtectedPath => f.write_str("the token's own PIN entry"),
+        }
+    }
+}
+
+/// Why a login did not happen or did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PinError {
+    /// There is no PIN to be had; the text says from where and why.
+    Source(String),
+    /// The token wants a PIN and none was configured.
+    Missing,
+    /// The token has refused the PIN.
+    Refused(Code),
+    /// This PIN has been refused before, and is not tried again.
+    Latched(Code),
+    /// The token says that one more wrong PIN locks it (CKF_USER_PIN_FINAL_TRY), so nothing
+    /// is tried: log in once by hand.
+    FinalTry,
+    /// The token is locked (CKF_USER_PIN_LOCKED); its security officer can unlock it.
+    Locked,
+    /// The token has no user PIN yet.
+    NotInitialized,
+}
+
+impl fmt::Display for PinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(why) => write!(f, "no PIN: {why}"),
+            Self::Missing => f.write_str(
+                "the token wants a PIN and none is configured: give pin-source in the URI, or a \
+                 Pin",
+            ),
+            Self::Refused(code) => write!(
+                f,
+                "the token refused the PIN ({code}); it is not tried again until it changes"
+            ),
+            Self::Latched(code) => write!(
+                f,
+                "this PIN was refused before ({code}) and is not tried again, so that the token \
+                 does not lock"
+            ),
+            Self::FinalTry => f.write_str(
+                "one more wrong PIN would lock the token, so none is tried: log in once by hand, \
+                 which resets the count",
+            ),
+            Self::Locked => f.write_str(
+                "the token's PIN is locked after too many wrong ones: its security officer has to \
+                 set a new one",
+            ),
+            Self::NotInitialized => f.write_str("the token has no user PIN set"),
+        }
+    }
+}
+
+impl std::error::Error for PinError {}
+
+/// Remembers a refused PIN, so that it is never presented again.
+///
+/// Tokens lock after a few wrong PINs, and a server that reconnects would use them up in
+/// seconds.
+#[derive(Default)]
+pub(crate) struct Latch(Option<(Option<PinBytes>, Code)>);
+
+impl Latch {
+    /// Whether `pin` may be presented.
+    pub(crate) fn check(&self, pin: Option<&[u8]>) -> Result<(), PinError> {
+        let Some((refused, code)) = &self.0 else {
+            return Ok(());
+        };
+        let same = match (refused, pin) {
+            (Some(refused), Some(pin)) => bool::from(refused.ct_eq(pin)),
+            // Entered by hand: the next entry may be right, but nobody stands at a server's
+            // pad each time that it reconnects.
+            (None, None) => true,
+            _ => false,
+        };
+        if same {
+            return Err(PinError::Latched(*code));
+        }
+        Ok(())
+    }
+
+    /// Remembers that the token refused `pin`.
+    pub(crate) fn refuse(&mut self, pin: Option<PinBytes>, code: Code) {
+        self.0 = Some((pin, code));
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0 = None;
+    }
+}

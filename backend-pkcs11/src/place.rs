@@ -1,0 +1,257 @@
+//! A key in one token, and the way to it through session, login and lookup.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use cryptoki_sys as sys;
+use sys::{CK_OBJECT_HANDLE, CK_SESSION_HANDLE};
+
+use crate::builder::Builder;
+use crate::error::Reason;
+use crate::meter::PlaceMeter;
+use crate::module::{Entered, Module, ModuleUse, lock};
+use crate::object::Look;
+use crate::pin::Pin;
+use crate::token::{Token, check_library};
+use crate::uri::Uri;
+
+/// A session that belongs to one thread. It is not closed by being dropped: its handle may
+/// be somebody else's by then (see `module`).
+pub(crate) struct Session {
+    handle: CK_SESSION_HANDLE,
+    generation: u64,
+}
+
+/// What a token is used for: the handles it needs, and the operation.
+pub(crate) trait Duty: Send + Sync {
+    /// Looks for the key, and for the object that belongs to it if there is one.
+    fn locate(&self, look: &Look<'_>) -> Result<Located, Reason>;
+
+    /// Does what `job` means for this duty with `data`. `scratch` has room for any output.
+    fn perform(
+        &self,
+        seat: &Seat<'_>,
+        job: usize,
+        data: &[u8],
+        scratch: &mut [u8],
+    ) -> Result<Vec<u8>, Reason>;
+
+    /// Does something harmless, and checks the result: whether the token is in order.
+    fn probe(&self, seat: &Seat<'_>, scratch: &mut [u8]) -> Result<(), Reason>;
+}
+
+/// Handles of one generation.
+#[derive(Clone, Copy)]
+pub(crate) struct Located {
+    pub(crate) key: CK_OBJECT_HANDLE,
+    /// The public key, if the token has to verify.
+    pub(crate) public: Option<CK_OBJECT_HANDLE>,
+}
+
+/// A place in front of the token: everything an operation needs.
+pub(crate) struct Seat<'a> {
+    pub(crate) entered: &'a Entered<'a>,
+    pub(crate) session: CK_SESSION_HANDLE,
+    pub(crate) located: Located,
+    pub(crate) token: &'a Token,
+    pub(crate) pin: Option<&'a Pin>,
+    pub(crate) slot: sys::CK_SLOT_ID,
+}
+
+/// A token that a URI means, logged in.
+pub(crate) struct Reached {
+    pub(crate) module: ModuleUse,
+    pub(crate) token: Arc<Token>,
+    pub(crate) pin: Option<Pin>,
+}
+
+impl Reached {
+    pub(crate) fn new(builder: &Builder, uri: &Uri) -> Result<Self, Reason> {
+        let path = uri.module().or_else(|| builder.module.clone());
+        let path = path.ok_or(Reason::NoModule)?;
+        let pin = match &builder.pin {
+            Some(pin) => Some(pin.clone()),
+            None => Pin::from_uri(uri)?,
+        };
+        let module = ModuleUse::of(&path, builder.module_arguments.as_deref())?;
+        let entered = module.enter()?;
+        check_library(&entered, uri)?;
+        let token = Token::find(&module, &entered, uri)?;
+        token.ready(&entered, pin.as_ref())?;
+        drop(entered);
+        Ok(Self { module, token, pin })
+    }
+}
+
+/// A key in one token.
+pub(crate) struct Place {
+    /// The URI without the PIN, for messages.
+    pub(crate) uri: String,
+    pub(crate) module: Arc<Module>,
+    pub(crate) token: Arc<Token>,
+    pub(crate) pin: Option<Pin>,
+    pub(crate) duty: Box<dyn Duty>,
+    pub(crate) meter: PlaceMeter,
+    pub(crate) located: Mutex<Option<(u64, Located)>>,
+    /// When a fresh start was last tried though the token answers.
+    pub(crate) fresh_start: Mutex<Option<Instant>>,
+}
+
+/// How often that is tried.
+const FRESH_START: Duration = Duration::from_secs(10);
+
+/// Why an operation failed, and in which generation of the module.
+pub(crate) struct Trouble {
+    pub(crate) reason: Reason,
+    pub(crate) generation: u64,
+}
+
+impl Place {
+    /// A place of the key that is called `key` in the counters.
+    pub(crate) fn new(key: &str, uri: String, reached: &Reached, duty: Box<dyn Duty>) -> Self {
+        let token = reached.token.clone();
+        Self {
+            meter: PlaceMeter::new(key, &token.identity.uri().to_string()),
+            uri,
+            module: Arc::clone(&reached.module),
+            token,
+            pin: reached.pin.clone(),
+            duty,
+            located: Mutex::new(None),
+            fresh_start: Mutex::new(None),
+        }
+    }
+
+    /// Does `work` with a session, logged in, with the key's handles. After an error the
+    /// session is closed: modules leave operations active.
+    pub(crate) fn seated<T>(
+        &self,
+        session: &mut Option<Session>,
+        work: impl FnOnce(&Seat<'_>) -> Result<T, Reason>,
+    ) -> Result<T, Trouble> {
+        let entered = match self.module.enter() {
+            Ok(entered) => entered,
+            Err(failure) => {
+                self.forget(session);
+                return Err(Trouble {
+                    reason: failure.into(),
+                    generation: self.module.generation(),
+                });
+            }
+        };
+        let generation = entered.generation();
+        let outcome = self.seated_inside(&entered, session, work);
+        outcome.map_err(|reason| {
+            self.close(&entered, session);
+            if let Reason::Call(failure) = &reason {
+                self.meter.code(failure.code);
+                if failure.is(sys::CKR_USER_NOT_LOGGED_IN) {
+                    self.token.logged_out(&entered);
+                }
+                if [
+                    sys::CKR_KEY_HANDLE_INVALID,
+                    sys::CKR_OBJECT_HANDLE_INVALID,
+                    sys::CKR_USER_NOT_LOGGED_IN,
+                ]
+                .iter()
+                .any(|code| failure.is(*code))
+                {
+                    lock(&self.located).take();
+                }
+            }
+            Trouble { reason, generation }
+        })
+    }
+
+    fn seated_inside<T>(
+        &self,
+        entered: &Entered<'_>,
+        session: &mut Option<Session>,
+        work: impl FnOnce(&Seat<'_>) -> Result<T, Reason>,
+    ) -> Result<T, Reason> {
+        let generation = entered.generation();
+        let slot = self.token.ready(entered, self.pin.as_ref())?;
+        let handle = match session {
+            Some(session) if session.generation == generation => session.handle,
+            _ => {
+                self.forget(session);
+                let handle = entered.library().open_session(slot)?;
+                *session = Some(Session { handle, generation });
+                self.meter.opened.add();
+                self.meter.sessions_now.fetch_add(1, Relaxed);
+                if self.token.has_logged_out(entered, handle) {
+                    self.token.logged_out(entered);
+                    self.token.ready(entered, self.pin.as_ref())?;
+                    // Tokens forget the handles of private objects with the login.
+                    lock(&self.located).take();
+                }
+                handle
+            }
+        };
+        let located = self.locate(&Look {
+            entered,
+            session: handle,
+        })?;
+        work(&Seat {
+            entered,
+            session: handle,
+            located,
+            token: &self.token,
+            pin: self.pin.as_ref(),
+            slot,
+        })
+    }
+
+    /// The key's handles: looked up once per generation, as that is slow.
+    fn locate(&self, look: &Look<'_>) -> Result<Located, Reason> {
+        let mut known = lock(&self.located);
+        match *known {
+            Some((generation, located)) if generation == look.entered.generation() => Ok(located),
+            _ => {
+                let located = self.duty.locate(look)?;
+                *known = Some((look.entered.generation(), located));
+                Ok(located)
+            }
+        }
+    }
+
+    /// Whether it is time for a fresh start though the token answers.
+    pub(crate) fn once_in_a_while(&self) -> bool {
+        let mut last = lock(&self.fresh_start);
+        let now = Instant::now();
+        let due = last.is_none_or(|last| now.saturating_duration_since(last) >= FRESH_START);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+
+    /// Drops a session of an earlier generation: it ended with that.
+    fn forget(&self, session: &mut Option<Session>) {
+        if session.take().is_some() {
+            self.meter.sessions_now.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Closes a session, if it is of this generation.
+    fn close(&self, entered: &Entered<'_>, session: &mut Option<Session>) {
+        if let Some(open) = session
+            && open.generation == entered.generation()
+        {
+            // What went wrong before is what counts.
+            let _ = entered.library().close_session(open.handle);
+        }
+        self.forget(session);
+    }
+
+    /// Closes a session that its thread does not need any more.
+    pub(crate) fn leave(&self, session: &mut Option<Session>) {
+        if session.is_some() {
+            match self.module.enter() {
+                Ok(entered) => self.close(&entered, session),
+                Err(_) => self.forget(session),
+            }
+        }
+    }
+}

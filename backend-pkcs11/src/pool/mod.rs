@@ -1,0 +1,242 @@
+//! Requests wait in one queue; threads of each token take them as they have a session free.
+//!
+//! Because the threads come to the queue, each token gets as much as it gets done: none is
+//! sent a request that it has no room for. A token that does not answer is left alone by its
+//! own threads (a circuit breaker), one of which tries it now and then.
+
+mod queue;
+mod request;
+mod supervisor;
+#[cfg(test)]
+mod tests;
+mod width;
+mod worker;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+use crypto_api::Error;
+
+use crate::NAME;
+use crate::builder::Settings;
+use crate::code::Profile;
+use crate::error::Reason;
+use crate::meter::{KeyMeter, Stats};
+use crate::module::{ModuleUse, lock};
+use crate::place::Place;
+use queue::Queue;
+pub(crate) use request::Pending;
+use request::Request;
+
+/// Room for any output: RSA of 16,384 bits, ML-DSA-87, or a session ticket.
+pub(crate) const SCRATCH: usize = 66_000;
+
+/// Everything that the threads share.
+pub(crate) struct Pool {
+    pub(crate) settings: Settings,
+    pub(crate) profile: Profile,
+    pub(crate) places: Vec<Place>,
+    pub(crate) meter: KeyMeter,
+    /// What a request does, for messages: `sign`, ...
+    pub(crate) verb: &'static str,
+    process: u32,
+    queue: Mutex<Queue>,
+    /// For the threads of each place.
+    wake: Vec<Condvar>,
+    /// For the supervisor.
+    watch: Condvar,
+    /// For whoever waits until everything has ended.
+    ended: Condvar,
+    end: Mutex<bool>,
+}
+
+/// Keeps a pool running; when the last is dropped, its threads end.
+pub(crate) struct Handle {
+    pub(crate) pool: Arc<Pool>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.pool.close();
+    }
+}
+
+/// How busy a pool is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Busy {
+    pub(crate) queued: usize,
+    pub(crate) up: bool,
+    pub(crate) room: bool,
+}
+
+impl Pool {
+    /// Starts the threads. The modules are in use until the last of them ends.
+    pub(crate) fn start(
+        settings: Settings,
+        profile: Profile,
+        places: Vec<Place>,
+        modules: Vec<ModuleUse>,
+        meter: KeyMeter,
+        verb: &'static str,
+    ) -> Result<Arc<Handle>, Reason> {
+        let count = places.len();
+        let pool = Arc::new(Self {
+            settings,
+            profile,
+            places,
+            meter,
+            verb,
+            process: std::process::id(),
+            queue: Mutex::new(Queue::new(settings.sessions, count)),
+            wake: (0..count).map(|_| Condvar::new()).collect(),
+            watch: Condvar::new(),
+            ended: Condvar::new(),
+            end: Mutex::new(false),
+        });
+        supervisor::start(pool.clone(), modules)?;
+        Ok(Arc::new(Handle { pool }))
+    }
+
+    fn unavailable(&self, detail: impl std::fmt::Display) -> Error {
+        let uri = self.places.first().map_or("", |place| &place.uri);
+        Error::Unavailable {
+            backend: NAME,
+            detail: format!("{uri}: {detail}"),
+        }
+    }
+
+    /// What a request that cannot be done at `place` ends with.
+    fn failure(&self, place: &Place, reason: &Reason) -> Error {
+        use crate::code::Class;
+        let detail = format!("{}: {reason}", place.uri);
+        match reason.class(&self.profile) {
+            Class::Caller => Error::Backend {
+                backend: NAME,
+                operation: self.verb,
+                detail,
+            },
+            _ if *reason == Reason::WrongSignature => Error::Backend {
+                backend: NAME,
+                operation: self.verb,
+                detail,
+            },
+            _ => Error::Unavailable {
+                backend: NAME,
+                detail,
+            },
+        }
+    }
+
+    /// Puts a request in the queue.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if there is no room, or no token and no waiting for one;
+    /// [`Error::Backend`] in a forked child.
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        handle: &Arc<Handle>,
+        job: usize,
+        data: &[u8],
+    ) -> Result<Pending, Error> {
+        // The threads are in the parent, and locks may have been held when it forked.
+        if self.process != std::process::id() {
+            return Err(Error::Backend {
+                backend: NAME,
+                operation: self.verb,
+                detail: Reason::Forked.to_string(),
+            });
+        }
+        let now = Instant::now();
+        let mut queue = lock(&self.queue);
+        if queue.len() >= self.settings.queue {
+            drop(queue);
+            self.meter.rejected.add();
+            let limit = self.settings.queue;
+            return Err(self.unavailable(format_args!("{limit} requests wait already")));
+        }
+        if self.settings.reject_when_down && !queue.any_up() {
+            drop(queue);
+            self.meter.rejected.add();
+            return Err(self.unavailable("no token answers"));
+        }
+        let deadline = now + self.settings.deadline;
+        let request = Arc::new(Request::new(queue.number(), job, data, now, deadline));
+        queue.push(request.clone());
+        let place = queue.idle_place();
+        // Somebody has to start a thread, or to watch the deadline.
+        let supervise = !queue.watched
+            || place.is_none() && {
+                let mut places = queue.places.iter();
+                places.any(|place| queue.wants_thread(place))
+            };
+        queue.watched = true;
+        drop(queue);
+        self.meter.requests.add();
+        if let Some(condition) = place.and_then(|place| self.wake.get(place)) {
+            condition.notify_one();
+        }
+        if supervise {
+            self.watch.notify_one();
+        }
+        Ok(Pending::new(handle.clone(), request))
+    }
+
+    /// Takes a request out whose owner gave it up.
+    fn cancelled(&self, request: &Request) {
+        if self.process == std::process::id() {
+            lock(&self.queue).remove(request.number);
+            self.meter.cancelled.add();
+        }
+    }
+
+    pub(crate) fn busy(&self) -> Busy {
+        let queue = lock(&self.queue);
+        Busy {
+            queued: queue.len(),
+            up: queue.any_up(),
+            room: queue.len() < self.settings.queue,
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let queue = lock(&self.queue);
+        let now: Vec<_> = queue.places.iter().map(queue::AtPlace::now).collect();
+        let queued = queue.len();
+        drop(queue);
+        let places = self.places.iter().zip(&now);
+        let places = places.map(|(place, now)| place.meter.stats(place.uri.clone(), now));
+        self.meter.stats(queued, places.collect())
+    }
+
+    /// Lets the threads end. What waits ends with an error.
+    fn close(&self) {
+        if self.process != std::process::id() {
+            return;
+        }
+        let mut queue = lock(&self.queue);
+        queue.closed = true;
+        let waiting = queue.drain();
+        drop(queue);
+        self.wake.iter().for_each(Condvar::notify_all);
+        self.watch.notify_all();
+        self.give_up(waiting.into(), "the key was closed");
+    }
+
+    fn give_up(&self, requests: VecDeque<Arc<Request>>, why: &str) {
+        for request in requests {
+            request.finish(Err(self.unavailable(why)));
+        }
+    }
+
+    /// Waits until every thread has ended and the modules are released.
+    pub(crate) fn wait_for_end(&self) {
+        if self.process != std::process::id() {
+            return;
+        }
+        let mut end = lock(&self.end);
+        while !*end {
+            end = self.ended.wait(end).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

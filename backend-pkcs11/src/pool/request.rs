@@ -1,0 +1,153 @@
+//! One request, from the queue to its owner.
+
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use crypto_api::{Error, PendingOp};
+
+use super::Handle;
+use crate::module::lock;
+
+/// Something to be done, shared between its owner, the queue and a signing thread. Small,
+/// as thousands of handshakes may be parked.
+pub(crate) struct Request {
+    /// The order of arrival, and the name in the queue.
+    pub(super) number: u64,
+    pub(super) job: usize,
+    pub(super) data: Box<[u8]>,
+    pub(super) born: Instant,
+    pub(super) deadline: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    outcome: Option<Result<Vec<u8>, Error>>,
+    waker: Option<Waker>,
+    /// The outcome is there or has been taken, or nobody wants it any more.
+    over: bool,
+    /// How often it has failed so far.
+    attempts: u32,
+    /// Whether one of those was a signature that did not verify.
+    wrong: bool,
+    /// Whether a second token has it too.
+    hedged: bool,
+    /// The place that it should not go to again.
+    avoid: Option<usize>,
+}
+
+impl Request {
+    pub(super) fn new(
+        number: u64,
+        job: usize,
+        data: &[u8],
+        born: Instant,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            number,
+            job,
+            data: data.into(),
+            born,
+            deadline,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Delivers the outcome, unless one was delivered or nobody waits. Says whether it was
+    /// this one.
+    pub(super) fn finish(&self, outcome: Result<Vec<u8>, Error>) -> bool {
+        let mut state = lock(&self.state);
+        if state.over {
+            return false;
+        }
+        state.over = true;
+        state.outcome = Some(outcome);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        lock(&self.state).over
+    }
+
+    /// Counts a failure; says how many there were, and whether an earlier one was a wrong
+    /// signature.
+    pub(super) fn failed(&self, wrong: bool) -> (u32, bool) {
+        let mut state = lock(&self.state);
+        state.attempts += 1;
+        let before = state.wrong;
+        state.wrong |= wrong;
+        (state.attempts, before)
+    }
+
+    /// The place that should not get it, if there is another.
+    pub(super) fn avoid(&self) -> Option<usize> {
+        lock(&self.state).avoid
+    }
+
+    pub(super) fn set_avoid(&self, place: Option<usize>) {
+        lock(&self.state).avoid = place;
+    }
+
+    /// Marks it for a second token, once.
+    pub(super) fn hedge(&self, away_from: usize) -> bool {
+        let mut state = lock(&self.state);
+        if state.hedged || state.over {
+            return false;
+        }
+        state.hedged = true;
+        state.avoid = Some(away_from);
+        true
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Error>> {
+        let mut state = lock(&self.state);
+        if let Some(outcome) = state.outcome.take() {
+            return Poll::Ready(outcome);
+        }
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Says whether the request was still under way.
+    fn cancel(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.waker = None;
+        !std::mem::replace(&mut state.over, true)
+    }
+}
+
+/// The owner's end of a request: polled for the outcome, dropped to cancel.
+pub(crate) struct Pending {
+    handle: Arc<Handle>,
+    request: Arc<Request>,
+}
+
+impl Pending {
+    pub(super) fn new(handle: Arc<Handle>, request: Arc<Request>) -> Self {
+        Self { handle, request }
+    }
+}
+
+impl PendingOp<Vec<u8>> for Pending {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Error>> {
+        self.request.poll(cx)
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.request.cancel() {
+            self.handle.pool.cancelled(&self.request);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The thread that watches the others: it starts them, ends requests whose time is over,
+//! gives up threads whose call does not return, and lets another token have what takes long.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::queue::{AtPlace, Breaker, Queue};
+use super::worker::Worker;
+use super::{Pool, lock};
+use crate::error::Reason;
+use crate::module::ModuleUse;
+
+/// How often it looks while requests are under way, at most.
+const TICK: Duration = Duration::from_millis(10);
+/// How many threads a place may lose to calls that hang, before no more are started.
+const MOST_HANGING: usize = 64;
+
+/// Starts it, and the first thread of each place. It keeps the modules in use until all
+/// threads have ended, and then releases them: `C_Finalize` runs here.
+pub(super) fn start(pool: Arc<Pool>, modules: Vec<ModuleUse>) -> Result<(), Reason> {
+    std::thread::Builder::new()
+        .name("pkcs11-watch".into())
+        .spawn(move || {
+            watch(&pool);
+            // Threads that hang keep their module as it is.
+            drop(modules);
+            *lock(&pool.end) = true;
+            pool.ended.notify_all();
+        })
+        .map(drop)
+        .map_err(|error| Reason::Thread(error.to_string()))
+}
+
+fn watch(pool: &Arc<Pool>) {
+    let settings = &pool.settings;
+    let hedge = settings.hedge_after.unwrap_or(Duration::MAX);
+    let tick = TICK
+        .min(settings.deadline / 4)
+        .min(settings.hang_limit / 4)
+        .min(hedge / 4)
+        .max(Duration::from_millis(1));
+    let mut queue = lock(&pool.queue);
+    while !queue.closed {
+        let now = Instant::now();
+        let mut expired = queue.expired(now);
+        let mut stuck = Vec::new();
+        let mut wake = false;
+        let elsewhere: Vec<bool> = (0..queue.places.len())
+            .map(|place| queue.up_elsewhere(place))
+            .collect();
+        let mut slow = Vec::new();
+        for (index, (at, elsewhere)) in queue.places.iter_mut().zip(elsewhere).enumerate() {
+            inspect(
+                at,
+                now,
+                settings.hang_limit,
+                &mut expired,
+                &mut stuck,
+                index,
+            );
+            let Some(place) = pool.places.get(index) else {
+                continue;
+            };
+            if elsewhere {
+                for state in at.workers.values() {
+                    if let (Some(since), Some(request)) = (state.since, &state.request)
+                        && now.saturating_duration_since(since) >= hedge
+                        && request.hedge(index)
+                    {
+                        place.meter.hedged.add();
+                        slow.push(request.clone());
+                    }
+                }
+            }
+        }
+        for request in slow {
+            queue.push(request);
+            wake = true;
+        }
+        for (index, request) in stuck {
+            let at = pool.places.get(index);
+            if let Some(place) = at {
+                place.meter.abandoned.add();
+            }
+            // Also if it had no request: it tried the token, which the others leave alone
+            // meanwhile, and one of them has to go on.
+            wake = true;
+            // Another thread may try, or another token.
+            if let Some(request) = request
+                && !request.is_over()
+            {
+                let elsewhere = queue.up_elsewhere(index);
+                request.set_avoid(elsewhere.then_some(index));
+                queue.push(request);
+            }
+        }
+        for index in 0..queue.places.len() {
+            start_threads(pool, &mut queue, index);
+        }
+        let busy = queue.len() > 0
+            || queue
+                .places
+                .iter()
+                .any(|at| at.workers.values().any(|state| state.since.is_some()));
+        queue.watched = busy;
+        let queued = queue.len();
+        let now: Vec<_> = queue.places.iter().map(AtPlace::now).collect();
+        if !expired.is_empty() || wake {
+            drop(queue);
+            finish(pool, expired);
+            if wake {
+                pool.wake.iter().for_each(std::sync::Condvar::notify_all);
+            }
+            queue = lock(&pool.queue);
+        }
+        pool.meter.queued.set(queued as f64);
+        for (place, now) in pool.places.iter().zip(&now) {
+            place.meter.publish(now);
+        }
+        if queue.closed {
+            break;
+        }
+        queue = if queue.watched {
+            let waited = pool.watch.wait_timeout(queue, tick);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        } else {
+            let waited = pool.watch.wait(queue);
+            waited.unwrap_or_else(PoisonError::into_inner)
+        };
+    }
+    // Those that are inside come out by themselves, unless they hang.
+    let until = Instant::now() + settings.hang_limit;
+    while queue.threads > 0 {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        let waited = pool.watch.wait_timeout(queue, left);
+        queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+type Requests = VecDeque<Arc<super::Request>>;
+
+/// Looks at the threads of a place: adds requests whose time is over to `expired`, and
+/// takes out threads that hang, with what they had, into `stuck`.
+fn inspect(
+    at: &mut AtPlace,
+    now: Instant,
+    hang_limit: Duration,
+    expired: &mut Requests,
+    stuck: &mut Vec<(usize, Option<Arc<super::Request>>)>,
+    index: usize,
+) {
+    let mut hanging = Vec::new();
+    for (number, state) in &at.workers {
+        if let Some(request) = &state.request
+            && request.deadline <= now
+        {
+            expired.push_back(request.clone());
+        }
+        if state
+            .since
+            .is_some_and(|since| now.saturating_duration_since(since) >= hang_limit)
+        {
+            hanging.push(*number);
+        }
+    }
+    for number in hanging {
+        let Some(state) = at.workers.remove(&number) else {
+            continue;
+        };
+        at.hanging += 1;
+        at.failures += 1;
+        if state.request.is_some() {
+            at.running -= 1;
+        }
+        // It was the one that tried the token; or several hang in a row, and more would.
+        if state.request.is_none() || at.failures >= 3 && at.breaker == Breaker::Closed {
+            at.breaker = Breaker::Open(now + hang_limit);
+        }
+        stuck.push((index, state.request));
+    }
+}
+
+/// Ends requests whose time is over. One that is inside the token goes on there, and its
+/// result is thrown away.
+fn finish(pool: &Pool, expired: Requests) {
+    for request in expired {
+        let limit = pool.settings.deadline.as_secs_f64();
+        let outcome = pool.unavailable(format_args!("not done within {limit} s"));
+        if request.finish(Err(outcome)) {
+            pool.meter.expired.add();
+        }
+    }
+}
+
+/// Starts threads at a place that needs them.
+fn start_threads(pool: &Arc<Pool>, queue: &mut Queue, index: usize) {
+    loop {
+        let Some(at) = queue.places.get(index) else {
+            return;
+        };
+        if !queue.wants_thread(at) || at.hanging >= MOST_HANGING {
+            return;
+        }
+        // As many as have work: each takes one request.
+        let most = queue.len().max(1);
+        let Some(at) = queue.places.get_mut(index) else {
+            return;
+        };
+        let fresh = at.workers.values().filter(|state| state.since.is_none());
+        if fresh.count() >= most {
+            return;
+        }
+        let worker = Worker {
+            pool: pool.clone(),
+            place: index,
+            number: at.worker(),
+        };
+        let number = worker.number;
+        let started = std::thread::Builder::new()
+            .name("pkcs11-sign".into())
+            .spawn(move || worker.run());
+        if started.is_err() {
+            // Out of threads for now; the next look tries again.
+            at.workers.remove(&number);
+            return;
+        }
+        queue.threads += 1;
+    }
+}

@@ -1,0 +1,329 @@
+//! A signing thread: one session, one operation after the other.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use cryptoki_sys as sys;
+
+use super::queue::{Breaker, Task};
+use super::request::Request;
+use super::{Pool, SCRATCH};
+use crate::code::Class;
+use crate::error::Reason;
+use crate::module::lock;
+use crate::place::{Place, Session, Trouble};
+
+/// How often a request is tried.
+const ATTEMPTS: u32 = 4;
+/// How many failures in a row make a place suspect, whatever they were.
+const SUSPECT: u32 = 3;
+/// The pause after a token said that it is busy; doubled with each attempt.
+const PAUSE: Duration = Duration::from_millis(5);
+/// How long a thread without work keeps its session, if others are there.
+const IDLE: Duration = Duration::from_secs(60);
+
+pub(super) struct Worker {
+    pub(super) pool: Arc<Pool>,
+    /// Which place, and which thread there.
+    pub(super) place: usize,
+    pub(super) number: u64,
+}
+
+/// What became of a task.
+enum Ended {
+    /// Well, at this time.
+    Well(Instant),
+    /// Otherwise; what had to be done about it is done.
+    Seen,
+    /// The token is in order again.
+    Revived,
+    /// The token does not answer, or not as it should.
+    Down(Reason),
+}
+
+impl Worker {
+    /// Works until the pool closes, or there is nothing to do for long, or the thread is
+    /// given up.
+    pub(super) fn run(self) {
+        let Some(place) = self.pool.places.get(self.place) else {
+            return;
+        };
+        let mut session = None;
+        let mut scratch = vec![0; SCRATCH];
+        let mut ended = None;
+        while let Some(task) = self.next(ended.take()) {
+            ended = Some(match task {
+                Task::Perform(request) => self.perform(place, &mut session, &request, &mut scratch),
+                Task::Probe => self.probe(place, &mut session, &mut scratch),
+            });
+        }
+        place.leave(&mut session);
+        let mut queue = lock(&self.pool.queue);
+        queue.threads -= 1;
+        if let Some(at) = queue.places.get_mut(self.place)
+            && at.workers.remove(&self.number).is_none()
+        {
+            // It was given up, and is back.
+            at.hanging -= 1;
+        }
+        drop(queue);
+        self.pool.watch.notify_one();
+    }
+
+    /// Reports how the last task ended, and waits for the next. `None`: end.
+    fn next(&self, ended: Option<Ended>) -> Option<Task> {
+        let wake = self.pool.wake.get(self.place)?;
+        let mut queue = lock(&self.pool.queue);
+        let at = queue.places.get_mut(self.place)?;
+        if !at.end(self.number) {
+            // Given up, because it took long; but it found the token in order in the end.
+            // Otherwise a token whose recovery takes longer than the limit would never be.
+            if matches!(ended, Some(Ended::Revived)) && matches!(at.breaker, Breaker::Open(_)) {
+                at.failures = 0;
+                at.breaker = Breaker::Closed;
+                wake.notify_all();
+                self.pool.watch.notify_one();
+            }
+            return None;
+        }
+        let mut everyone = false;
+        match ended {
+            None | Some(Ended::Seen) => {}
+            Some(Ended::Well(now)) => {
+                at.failures = 0;
+                let before = at.width.get();
+                at.width.done(now);
+                everyone = at.width.get() > before;
+            }
+            Some(Ended::Revived) => {
+                at.failures = 0;
+                at.breaker = Breaker::Closed;
+                everyone = true;
+            }
+            Some(Ended::Down(reason)) => {
+                at.breaker = Breaker::Open(Instant::now() + self.pool.settings.retry_interval);
+                // Waiting does not help where a person has to.
+                let hopeless = reason.class(&self.pool.profile) == Class::Caller;
+                if hopeless && !queue.any_up() {
+                    let waiting = queue.drain();
+                    drop(queue);
+                    let place = self.pool.places.get(self.place)?;
+                    for request in waiting {
+                        request.finish(Err(self.pool.failure(place, &reason)));
+                    }
+                    queue = lock(&self.pool.queue);
+                }
+            }
+        }
+        if everyone {
+            wake.notify_all();
+        }
+        let mut idle_since = None;
+        loop {
+            if queue.closed {
+                return None;
+            }
+            let now = Instant::now();
+            if let Some(task) = queue.task(self.place, self.number, now) {
+                return Some(task);
+            }
+            let at = queue.places.get_mut(self.place)?;
+            // Given up between tasks it cannot be, but its place may have been closed.
+            if !at.workers.contains_key(&self.number) {
+                return None;
+            }
+            let idle = now.saturating_duration_since(*idle_since.get_or_insert(now));
+            if idle >= IDLE && at.workers.len() > 1 {
+                return None;
+            }
+            let pause = match at.breaker {
+                Breaker::Open(until) => until.saturating_duration_since(now),
+                _ => IDLE.saturating_sub(idle).max(PAUSE),
+            };
+            at.idle += 1;
+            let (woken, _) = wake
+                .wait_timeout(queue, pause)
+                .unwrap_or_else(PoisonError::into_inner);
+            queue = woken;
+            if let Some(at) = queue.places.get_mut(self.place) {
+                at.idle -= 1;
+            }
+        }
+    }
+
+    fn perform(
+        &self,
+        place: &Place,
+        session: &mut Option<Session>,
+        request: &Arc<Request>,
+        scratch: &mut [u8],
+    ) -> Ended {
+        let pool = &self.pool;
+        let start = Instant::now();
+        if start >= request.deadline {
+            if request.finish(Err(pool.unavailable("the deadline passed in the queue"))) {
+                pool.meter.expired.add();
+            }
+            return Ended::Seen;
+        }
+        pool.meter
+            .wait
+            .add(start.saturating_duration_since(request.born));
+        let outcome = place.seated(session, |seat| {
+            place
+                .duty
+                .perform(seat, request.job, &request.data, scratch)
+        });
+        match outcome {
+            Ok(output) => {
+                let now = Instant::now();
+                place
+                    .meter
+                    .token_time
+                    .add(now.saturating_duration_since(start));
+                place.meter.done.add();
+                request.finish(Ok(output));
+                Ended::Well(now)
+            }
+            Err(trouble) if self.failed(place, request, &trouble) => {
+                self.probe(place, session, scratch)
+            }
+            Err(_) => Ended::Seen,
+        }
+    }
+
+    /// Decides what becomes of a request that failed, and of the place. Says whether this
+    /// thread has to see what is the matter with the token.
+    fn failed(&self, place: &Place, request: &Arc<Request>, trouble: &Trouble) -> bool {
+        let pool = &self.pool;
+        let reason = &trouble.reason;
+        let wrong = *reason == Reason::WrongSignature;
+        if wrong {
+            place.meter.wrong.add();
+        }
+        // The token opens no more sessions, but others have some: nothing is wrong with the
+        // request, and they will do it.
+        let crowded = matches!(
+            reason,
+            Reason::Call(failure) if failure.is(sys::CKR_SESSION_COUNT)
+        ) && place.meter.sessions_now.load(Relaxed) > 0;
+        let (attempts, wrong_before) = if crowded {
+            (0, false)
+        } else {
+            request.failed(wrong)
+        };
+        let mut queue = lock(&pool.queue);
+        let elsewhere = queue.up_elsewhere(self.place);
+        let Some(at) = queue.places.get_mut(self.place) else {
+            return false;
+        };
+        // Given up while it was inside: the request has gone on without it.
+        if !at.end(self.number) {
+            return false;
+        }
+        at.failures += 1;
+        let class = match reason.class(&pool.profile) {
+            Class::Session | Class::Login if at.failures >= SUSPECT => Class::Module,
+            // Only this token's PIN is wrong.
+            Class::Caller if elsewhere && matches!(reason, Reason::Pin(_)) => Class::Module,
+            class => class,
+        };
+        let hopeless = match class {
+            // Another token may be able to.
+            Class::Caller => !elsewhere || attempts > 1,
+            _ => attempts >= ATTEMPTS || wrong && wrong_before,
+        };
+        // Nobody else goes in before this thread has seen to it.
+        let examine = class == Class::Module && at.breaker == Breaker::Closed;
+        if examine {
+            at.breaker = Breaker::Probing;
+            if let Some(state) = at.workers.get_mut(&self.number) {
+                state.since = Some(Instant::now());
+            }
+            place.meter.outages.add();
+        }
+        if class == Class::Busy {
+            at.width.refused(at.running.max(1));
+        }
+        drop(queue);
+        if hopeless {
+            request.finish(Err(pool.failure(place, reason)));
+        } else {
+            self.give_back(place, request, elsewhere);
+            if class == Class::Busy {
+                // Without the request, which another thread may do meanwhile.
+                let doublings = if crowded { 5 } else { attempts.min(5) };
+                std::thread::sleep(PAUSE * (1 << doublings));
+            }
+        }
+        examine
+    }
+
+    /// Puts a request back at its old place in the queue.
+    fn give_back(&self, place: &Place, request: &Arc<Request>, elsewhere: bool) {
+        if request.is_over() {
+            return;
+        }
+        place.meter.retried.add();
+        request.set_avoid(elsewhere.then_some(self.place));
+        let mut queue = lock(&self.pool.queue);
+        if queue.closed {
+            drop(queue);
+            request.finish(Err(self.pool.unavailable("the key was closed")));
+            return;
+        }
+        queue.push(request.clone());
+        let idle = queue.idle_place();
+        drop(queue);
+        if let Some(condition) = idle.and_then(|place| self.pool.wake.get(place)) {
+            condition.notify_one();
+        }
+    }
+
+    /// Sees whether the token is in order; if it is not, initialises its module again and
+    /// looks once more.
+    fn probe(&self, place: &Place, session: &mut Option<Session>, scratch: &mut [u8]) -> Ended {
+        let mut once = |session: &mut Option<Session>| {
+            place.seated(session, |seat| place.duty.probe(seat, scratch))
+        };
+        // A new session tells more than an old one.
+        place.leave(session);
+        let Err(trouble) = once(session) else {
+            return Ended::Revived;
+        };
+        let settings = &self.pool.settings;
+        let lost = match trouble.reason.class(&self.pool.profile) {
+            // A refused PIN is no reason to initialise anything; a busy token is there.
+            Class::Caller | Class::Busy => false,
+            Class::Session | Class::Login | Class::Module => match trouble.reason {
+                Reason::Call(_) | Reason::NoToken { .. } => true,
+                // The token answers, and what it shows is wrong. That may be for want of a
+                // fresh start, but more likely it is so; other keys should not suffer.
+                _ => place.once_in_a_while(),
+            },
+        };
+        if !lost || !settings.reinitialize {
+            return Ended::Down(trouble.reason);
+        }
+        let recovered = place.module.recover(
+            trouble.generation,
+            settings.retry_interval,
+            settings.hang_limit / 2,
+        );
+        match recovered {
+            Ok(true) => place.meter.reinitialized.add(),
+            Ok(false) => {}
+            Err(reason) => {
+                if let Reason::Call(failure) = &reason {
+                    place.meter.code(failure.code);
+                }
+                return Ended::Down(reason);
+            }
+        }
+        match once(session) {
+            Ok(()) => Ended::Revived,
+            Err(trouble) => Ended::Down(trouble.reason),
+        }
+    }
+}

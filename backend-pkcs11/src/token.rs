@@ -1,0 +1,456 @@
+//! Which token a URI means, and the login.
+
+use std::sync::{Arc, Mutex};
+
+use cryptoki_sys as sys;
+use sys::{CK_SESSION_HANDLE, CK_SLOT_ID};
+
+use crate::code::refuses_pin;
+use crate::error::Reason;
+use crate::low::User;
+use crate::module::{Entered, Module, lock};
+use crate::pin::{Latch, Pin, PinBytes, PinError};
+use crate::uri::Uri;
+
+/// What makes a token the same one in another slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) label: String,
+    manufacturer: String,
+    pub(crate) model: String,
+    serial: String,
+}
+
+impl Identity {
+    fn of(info: &sys::CK_TOKEN_INFO) -> Self {
+        Self {
+            label: padded(&info.label),
+            manufacturer: padded(&info.manufacturerID),
+            model: padded(&info.model),
+            serial: padded(&info.serialNumber),
+        }
+    }
+
+    /// The URI that means this token and no other.
+    pub(crate) fn uri(&self) -> Uri {
+        Uri {
+            token: Some(self.label.clone()),
+            manufacturer: Some(self.manufacturer.clone()),
+            model: Some(self.model.clone()),
+            serial: Some(self.serial.clone()),
+            ..Uri::default()
+        }
+    }
+}
+
+/// Text of a fixed length, padded with blanks (or, against the standard, zeros).
+pub(crate) fn padded(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.trim_end_matches([' ', '\0']).into()
+}
+
+/// Whether an attribute of a URI, if it is there, is what was found.
+fn fits(wanted: Option<&String>, found: &[u8]) -> bool {
+    // A label that was cut off in the middle of a character is compared as it is.
+    wanted.is_none_or(|wanted| wanted.trim_end_matches(' ') == padded(found))
+}
+
+/// A token, wherever it is plugged in.
+pub(crate) struct Token {
+    pub(crate) identity: Identity,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What holds in this generation of the module, if anything.
+    present: Option<Present>,
+    latch: Latch,
+    /// For keys that want the PIN with every signature.
+    pin: Option<PinBytes>,
+}
+
+struct Present {
+    generation: u64,
+    slot: CK_SLOT_ID,
+    /// Kept open and never used: closing the last session would log out.
+    anchor: CK_SESSION_HANDLE,
+    /// Whether the token wants a login at all.
+    login: bool,
+}
+
+/// Checks the URI's `library-...` attributes.
+pub(crate) fn check_library(entered: &Entered<'_>, uri: &Uri) -> Result<(), Reason> {
+    let wanted = (
+        &uri.library_manufacturer,
+        &uri.library_description,
+        uri.library_version,
+    );
+    if let (None, None, None) = wanted {
+        return Ok(());
+    }
+    let info = entered.library().info()?;
+    let version = (info.libraryVersion.major, info.libraryVersion.minor);
+    if fits(uri.library_manufacturer.as_ref(), &info.manufacturerID)
+        && fits(uri.library_description.as_ref(), &info.libraryDescription)
+        && uri.library_version.is_none_or(|wanted| wanted == version)
+    {
+        return Ok(());
+    }
+    let found = Uri {
+        library_manufacturer: Some(padded(&info.manufacturerID)),
+        library_description: Some(padded(&info.libraryDescription)),
+        library_version: Some(version),
+        ..Uri::default()
+    };
+    Err(Reason::OtherLibrary {
+        found: found.to_string(),
+    })
+}
+
+/// The one initialised token that fits the URI.
+fn select(entered: &Entered<'_>, uri: &Uri) -> Result<(CK_SLOT_ID, sys::CK_TOKEN_INFO), Reason> {
+    let library = entered.library();
+    let mut fitting = Vec::new();
+    let mut present = Vec::new();
+    for slot in library.slots()? {
+        let info = match library.token_info(slot) {
+            Ok(info) => info,
+            // Pulled out since, or none of ours; a token beside must not hide this one.
+            Err(_) => continue,
+        };
+        if info.flags & sys::CKF_TOKEN_INITIALIZED == 0 {
+            continue;
+        }
+        present.push(Identity::of(&info).uri().to_string());
+        // A slot's number has 32 bits on some platforms.
+        #[allow(clippy::useless_conversion)]
+        let number = u64::from(slot);
+        let token_fits = fits(uri.token.as_ref(), &info.label)
+            && fits(uri.manufacturer.as_ref(), &info.manufacturerID)
+            && fits(uri.model.as_ref(), &info.model)
+            && fits(uri.serial.as_ref(), &info.serialNumber)
+            && uri.slot_id.is_none_or(|wanted| wanted == number);
+        if !token_fits {
+            continue;
+        }
+        if uri.slot_description.is_some() || uri.slot_manufacturer.is_some() {
+            let slot = library.slot_info(slot)?;
+            if !fits(uri.slot_description.as_ref(), &slot.slotDescription)
+                || !fits(uri.slot_manufacturer.as_ref(), &slot.manufacturerID)
+            {
+                continue;
+            }
+        }
+        fitting.push((slot, info));
+    }
+    match fitting.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(Reason::NoToken { present }),
+        several => Err(Reason::ManyTokens(
+            several
+                .iter()
+                .map(|(slot, info)| {
+                    #[allow(clippy::useless_conversion)]
+                    let slot_id = Some(u64::from(*slot));
+                    let uri = Identity::of(info).uri();
+                    Uri { slot_id, ..uri }.to_string()
+                })
+                .collect(),
+        )),
+    }
+}
+
+impl Token {
+    /// The token that `uri` means.
+    pub(crate) fn find(
+        module: &Module,
+        entered: &Entered<'_>,
+        uri: &Uri,
+    ) -> Result<Arc<Self>, Reason> {
+        let (_, info) = select(entered, uri)?;
+        Ok(module.token(Self {
+            identity: Identity::of(&info),
+            state: Mutex::default(),
+        }))
+    }
+
+    /// The token's slot, with the user logged in: at once if that has been done in this
+    /// generation of the module.
+    pub(crate) fn ready(
+        &self,
+        entered: &Entered<'_>,
+        pin: Option<&Pin>,
+    ) -> Result<CK_SLOT_ID, Reason> {
+        let mut state = lock(&self.state);
+        if let Some(present) = &state.present
+            && present.generation == entered.generation()
+        {
+            return Ok(present.slot);
+        }
+        state.present = None;
+        let (slot, info) = select(entered, &self.identity.uri())?;
+        let anchor = entered.library().open_session(slot)?;
+        if let Err(error) = state.login(entered, anchor, &info, pin, &self.identity.label) {
+            // Of this generation, as the gate is open around us.
+            let _ = entered.library().close_session(anchor);
+            return Err(error);
+        }
+        state.present = Some(Present {
+            generation: entered.generation(),
+            slot,
+            anchor,
+            login: info.flags & sys::CKF_LOGIN_REQUIRED != 0,
+        });
+        Ok(slot)
+    }
+
+    /// Whether the login is gone, as a new session sees it. A token that closes its sessions
+    /// by itself ends the login with the last of them (PKCS#11 3.1, section 5.6.2), and does
+    /// not say so: it only shows no private object any more.
+    pub(crate) fn has_logged_out(&self, entered: &Entered<'_>, session: CK_SESSION_HANDLE) -> bool {
+        let login = lock(&self.state).present.as_ref().is_some_and(|p| p.login);
+        // One that can't tell is taken to be in order; what follows will show.
+        login && entered.library().is_logged_in(session) == Ok(false)
+    }
+
+    /// Forgets the login, because the token has: the next to come logs in again.
+    pub(crate) fn logged_out(&self, entered: &Entered<'_>) {
+        let mut state = lock(&self.state);
+        if let Some(present) = state
+            .present
+            .take_if(|p| p.generation == entered.generation())
+        {
+            let _ = entered.library().close_session(present.anchor);
+        }
+    }
+
+    /// Logs in for the one operation that `session` has begun (CKA_ALWAYS_AUTHENTICATE).
+    pub(crate) fn login_for_operation(
+        &self,
+        entered: &Entered<'_>,
+        session: CK_SESSION_HANDLE,
+        pin: Option<&Pin>,
+    ) -> Result<(), Reason> {
+        // Held over the call: with a PIN that has become wrong, only one thread may learn it.
+        let mut state = lock(&self.state);
+        let bytes = match (&state.pin, pin) {
+            (Some(bytes), _) => Some(bytes.clone()),
+            (None, Some(pin)) => pin.get(&self.identity.label)?,
+            (None, None) => None,
+        };
+        state.latch.check(bytes.as_ref().map(|bytes| &bytes[..]))?;
+        let outcome = entered.library().login(
+            session,
+            User::ContextSpecific,
+            bytes.as_ref().map(|bytes| &bytes[..]),
+        );
+        match outcome {
+            Ok(()) => {
+                state.pin = bytes;
+                Ok(())
+            }
+            Err(failure) if refuses_pin(failure.code) => {
+                state.pin = None;
+                state.latch.refuse(bytes, failure.code);
+                Err(PinError::Refused(failure.code).into())
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}
+
+impl State {
+    fn login(
+        &mut self,
+        entered: &Entered<'_>,
+        session: CK_SESSION_HANDLE,
+        info: &sys::CK_TOKEN_INFO,
+        pin: Option<&Pin>,
+        label: &str,
+    ) -> Result<(), Reason> {
+        let has = |flag| info.flags & flag != 0;
+        if !has(sys::CKF_LOGIN_REQUIRED) {
+            return Ok(());
+        }
+        if has(sys::CKF_USER_PIN_LOCKED) {
+            return Err(PinError::Locked.into());
+        }
+        if !has(sys::CKF_USER_PIN_INITIALIZED) {
+            return Err(PinError::NotInitialized.into());
+        }
+        let own_entry = has(sys::CKF_PROTECTED_AUTHENTICATION_PATH);
+        let bytes = match pin.map(|pin| pin.get(label)).transpose()? {
+            Some(Some(bytes)) => Some(bytes),
+            Some(None) if !own_entry => {
+                let why = "the token has no protected authentication path to enter it on";
+                return Err(PinError::Source(why.into()).into());
+            }
+            None if !own_entry => return Err(PinError::Missing.into()),
+            Some(None) | None => None,
+        };
+        let given = bytes.as_ref().map(|bytes| &bytes[..]);
+        self.latch.check(given)?;
+        if has(sys::CKF_USER_PIN_FINAL_TRY) {
+            return Err(PinError::FinalTry.into());
+        }
+        match entered.library().login(session, User::Normal, given) {
+            Ok(()) => {}
+            // By another key of this process; the login is for all sessions.
+            Err(failure) if failure.is(sys::CKR_USER_ALREADY_LOGGED_IN) => {}
+            Err(failure) if failure.is(sys::CKR_PIN_LOCKED) => {
+                self.latch.refuse(bytes, failure.code);
+                return Err(PinError::Locked.into());
+            }
+            Err(failure) if failure.is(sys::CKR_USER_PIN_NOT_INITIALIZED) => {
+                return Err(PinError::NotInitialized.into());
+            }
+            Err(failure) if refuses_pin(failure.code) => {
+                self.latch.refuse(bytes, failure.code);
+                return Err(PinError::Refused(failure.code).into());
+            }
+            Err(failure) => return Err(failure.into()),
+        }
+        self.latch.clear();
+        self.pin = None;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code::Code;
+    use crate::low::mock::{mock, state};
+    use std::sync::MutexGuard;
+
+    fn module() -> (MutexGuard<'static, ()>, Module) {
+        let (turn, library) = mock();
+        let module = Module::with_library(library, "mock".as_ref(), None).unwrap();
+        (turn, module)
+    }
+
+    fn log_in(module: &Module, pin: Option<&Pin>) -> Result<CK_SLOT_ID, Reason> {
+        let entered = module.enter().unwrap();
+        let token = Token::find(module, &entered, &Uri::default()).unwrap();
+        token.ready(&entered, pin)
+    }
+
+    fn pin(text: &str) -> Pin {
+        Pin::value(text.to_owned())
+    }
+
+    #[test]
+    fn one_login_serves_all() {
+        let (_turn, module) = module();
+        for _ in 0..3 {
+            assert_eq!(log_in(&module, Some(&pin("1234"))), Ok(7));
+        }
+        assert_eq!(state().calls, ["C_Initialize", "C_Login"]);
+    }
+
+    #[test]
+    fn a_refused_pin_is_not_tried_again() {
+        let (_turn, module) = module();
+        let incorrect = Code::new(sys::CKR_PIN_INCORRECT);
+        let wrong = pin("4321");
+        let refused = Err(PinError::Refused(incorrect).into());
+        assert_eq!(log_in(&module, Some(&wrong)), refused);
+        for _ in 0..5 {
+            let latched = Err(PinError::Latched(incorrect).into());
+            assert_eq!(log_in(&module, Some(&wrong)), latched);
+        }
+        assert_eq!(state().pins.len(), 1);
+        // Another one is tried; it is right, and after that nothing is held against the first.
+        assert_eq!(log_in(&module, Some(&pin("1234"))), Ok(7));
+        assert_eq!(state().pins.len(), 2);
+    }
+
+    #[test]
+    fn a_pin_stays_refused_when_the_module_is_initialised_again() {
+        let (_turn, module) = module();
+        let wrong = pin("4321");
+        assert!(log_in(&module, Some(&wrong)).is_err());
+        let none = std::time::Duration::ZERO;
+        assert_eq!(module.recover(1, none, none), Ok(true));
+        assert!(log_in(&module, Some(&wrong)).is_err());
+        assert_eq!(state().pins.len(), 1);
+    }
+
+    #[test]
+    fn the_last_try_is_not_taken() {
+        let (_turn, module) = module();
+        for (flag, error) in [
+            (sys::CKF_USER_PIN_FINAL_TRY, PinError::FinalTry),
+            (sys::CKF_USER_PIN_LOCKED, PinError::Locked),
+        ] {
+            let before = state().flags;
+            state().flags |= flag;
+            let right = pin("1234");
+            assert_eq!(log_in(&module, Some(&right)), Err(error.into()));
+            state().flags = before;
+        }
+        assert!(state().pins.is_empty());
+        state().flags &= !sys::CKF_USER_PIN_INITIALIZED;
+        let error = Err(PinError::NotInitialized.into());
+        assert_eq!(log_in(&module, Some(&pin("1234"))), error);
+        assert!(state().pins.is_empty());
+    }
+
+    #[test]
+    fn a_token_that_locks_says_so() {
+        let (_turn, module) = module();
+        state().login_answer = Some(sys::CKR_PIN_LOCKED);
+        let wrong = pin("4321");
+        assert_eq!(log_in(&module, Some(&wrong)), Err(PinError::Locked.into()));
+        assert!(log_in(&module, Some(&wrong)).is_err());
+        assert_eq!(state().pins.len(), 1);
+    }
+
+    #[test]
+    fn without_a_pin_only_where_the_token_asks_for_it() {
+        let (_turn, module) = module();
+        assert_eq!(log_in(&module, None), Err(PinError::Missing.into()));
+        assert!(log_in(&module, Some(&Pin::protected_path())).is_err());
+        assert!(state().pins.is_empty());
+        state().flags |= sys::CKF_PROTECTED_AUTHENTICATION_PATH;
+        assert_eq!(log_in(&module, Some(&Pin::protected_path())), Ok(7));
+        assert_eq!(state().pins, [None]);
+    }
+
+    #[test]
+    fn somebody_elses_login_will_do() {
+        let (_turn, module) = module();
+        state().login_answer = Some(sys::CKR_USER_ALREADY_LOGGED_IN);
+        assert_eq!(log_in(&module, Some(&pin("1234"))), Ok(7));
+    }
+
+    #[test]
+    fn a_token_that_wants_no_login_gets_none() {
+        let (_turn, module) = module();
+        state().flags = sys::CKF_TOKEN_INITIALIZED;
+        assert_eq!(log_in(&module, None), Ok(7));
+        assert_eq!(state().calls, ["C_Initialize"]);
+    }
+
+    #[test]
+    fn an_operation_that_wants_its_own_login_gets_it_once_wrong() {
+        let (_turn, module) = module();
+        let entered = module.enter().unwrap();
+        let token = Token::find(&module, &entered, &Uri::default()).unwrap();
+        let wrong = pin("4321");
+        assert!(
+            token
+                .login_for_operation(&entered, 1, Some(&wrong))
+                .is_err()
+        );
+        assert!(
+            token
+                .login_for_operation(&entered, 1, Some(&wrong))
+                .is_err()
+        );
+        assert_eq!(state().pins.len(), 1);
+        let right = pin("1234");
+        assert_eq!(token.login_for_operation(&entered, 1, Some(&right)), Ok(()));
+    }
+}
