@@ -60,7 +60,7 @@ macro_rules! kernel {
         use super::{BEYOND, POWERS, Table};
         use crate::low::cpu;
         use crate::low::inout::{Chunk, InOut};
-        use crate::record::Kernel;
+        use crate::record::{Iv, Kernel};
 
         /// Vectors in a stride.
         const VECTORS: usize = $vectors;
@@ -102,6 +102,12 @@ macro_rules! kernel {
                     fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
                         // SAFETY: the token proves the features.
                         unsafe { seal(&self.0, nonce, record) };
+                        crate::low::wipe::stack::<SPILLS>();
+                    }
+
+                    fn seal_batch(&self, iv: &Iv, records: &mut [SealRecord<'_>]) {
+                        // SAFETY: the token proves the features.
+                        unsafe { seal_all(&self.0, iv, records) };
                         crate::low::wipe::stack::<SPILLS>();
                     }
 
@@ -472,6 +478,31 @@ macro_rules! kernel {
             nonce: &[u8; NONCE_LEN],
             record: &mut SealRecord<'_>,
         ) {
+            seal_record(table, nonce, record);
+            wipe::$registers();
+        }
+
+        /// Nothing stands between the records, so that the CPU begins one while the tag of the
+        /// one before is on its way.
+        #[target_feature(enable = $features)]
+        fn seal_all<const R: usize>(
+            table: &Table<R, SUMS>,
+            iv: &Iv,
+            records: &mut [SealRecord<'_>],
+        ) {
+            for record in records {
+                seal_record(table, &iv.nonce(record.sequence), record);
+            }
+            wipe::$registers();
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn seal_record<const R: usize>(
+            table: &Table<R, SUMS>,
+            nonce: &[u8; NONCE_LEN],
+            record: &mut SealRecord<'_>,
+        ) {
             let text_len = record.plaintext_len();
             let Some((out, tag)) = record.out.split_at_mut_checked(text_len) else { return };
             let mut state = State::new(table, nonce, record.aad);
@@ -495,7 +526,6 @@ macro_rules! kernel {
             state.bulk::<true>(&mut InOut::in_place(strides));
             let sealed = state.finish::<true>(last, nonce, text_len, record.aad.len());
             tag.copy_from_slice(&sealed);
-            wipe::$registers();
         }
 
         #[target_feature(enable = $features)]
