@@ -46,6 +46,20 @@ impl<const R: usize, const S: usize> Drop for Table<R, S> {
     }
 }
 
+/// Every round but the first and the last, of `$rounds` round keys, each with its number as a
+/// constant: as a loop, the fifteen of AES-256 are too many for the compiler to unroll.
+macro_rules! each_round {
+    ($rounds:expr, $round:ident => $body:block) => {
+        each_round!($rounds, $round => $body, 1 2 3 4 5 6 7 8 9 10 11 12 13)
+    };
+    ($rounds:expr, $round:ident => $body:block, $($number:literal)+) => {
+        $(if $number < $rounds - 1 {
+            let $round = $number;
+            $body
+        })+
+    };
+}
+
 macro_rules! kernel {
     (
         features: $features:literal, token: $token:ident, wide: $wide:ident, detail: $detail:literal,
@@ -325,26 +339,29 @@ macro_rules! kernel {
                         return;
                     };
                     let mut blocks = self.counters::<VECTORS>();
-                    for round in 1..R - 1 {
+                    each_round!(R, round => {
                         self.round(&mut blocks, round);
-                    }
+                    });
                     self.apply(blocks, &mut chunk);
                     before = Some(chunk);
                 }
                 while let Some(mut chunk) = data.take::<STRIDE>() {
                     let mut blocks = self.counters::<VECTORS>();
                     let mut sum = nothing();
-                    for round in 1..R - 1 {
+                    each_round!(R, round => {
                         self.round(&mut blocks, round);
-                        if round <= VECTORS {
-                            let at = round - 1;
+                        // Spread over the rounds; the first vector, which waits for the hash
+                        // of the stride before, comes last.
+                        let step = (round - 1) * VECTORS / (R - 2);
+                        if step != round * VECTORS / (R - 2) {
+                            let at = (step + 1) % VECTORS;
                             let text = match &before {
                                 Some(before) => before.written(at * BYTES),
                                 None => chunk.read(at * BYTES),
                             };
                             sum = self.hash_vector(sum, load(text), at);
                         }
-                    }
+                    });
                     self.hash = self.hashed(sum);
                     self.apply(blocks, &mut chunk);
                     if SEAL {
@@ -420,10 +437,10 @@ macro_rules! kernel {
                 first[15] = 1;
                 let mut mask = _mm_xor_si128(wide128::load(&first), low(self.key(0)));
                 let mut blocks = self.counters::<N>();
-                for round in 1..R - 1 {
+                each_round!(R, round => {
                     self.round(&mut blocks, round);
                     mask = _mm_aesenc_si128(mask, low(self.key(round)));
-                }
+                });
                 let key = self.key(R - 1);
                 mask = _mm_aesenclast_si128(mask, low(key));
 
