@@ -263,7 +263,10 @@ impl Builder {
         if schemes.is_empty() {
             return Err(OpenError::new(&uri, Reason::NoScheme(Vec::new())));
         }
-        let most = opened.iter().filter_map(|(_, place)| place.most_sessions).min();
+        let most = opened
+            .iter()
+            .filter_map(|(_, place)| place.most_sessions)
+            .min();
         if let (Sessions::Adaptive { min, max }, Some(most)) = (self.settings.sessions, most) {
             // One is the login's, which must not end.
             let max = max.min(most.saturating_sub(1)).max(1);

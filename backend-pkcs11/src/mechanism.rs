@@ -271,15 +271,27 @@ fn rsa(bits: usize) -> Vec<(SignatureScheme, Vec<Plan>)> {
         // For TLS 1.2 alone (RFC 5246, section 7.4.1.4.1).
         (
             SignatureScheme::RSA_PKCS1_SHA256,
-            pkcs1(Hash::Sha256, "CKM_SHA256_RSA_PKCS", sys::CKM_SHA256_RSA_PKCS),
+            pkcs1(
+                Hash::Sha256,
+                "CKM_SHA256_RSA_PKCS",
+                sys::CKM_SHA256_RSA_PKCS,
+            ),
         ),
         (
             SignatureScheme::RSA_PKCS1_SHA384,
-            pkcs1(Hash::Sha384, "CKM_SHA384_RSA_PKCS", sys::CKM_SHA384_RSA_PKCS),
+            pkcs1(
+                Hash::Sha384,
+                "CKM_SHA384_RSA_PKCS",
+                sys::CKM_SHA384_RSA_PKCS,
+            ),
         ),
         (
             SignatureScheme::RSA_PKCS1_SHA512,
-            pkcs1(Hash::Sha512, "CKM_SHA512_RSA_PKCS", sys::CKM_SHA512_RSA_PKCS),
+            pkcs1(
+                Hash::Sha512,
+                "CKM_SHA512_RSA_PKCS",
+                sys::CKM_SHA512_RSA_PKCS,
+            ),
         ),
     ]
 }

@@ -258,5 +258,4 @@ impl Latch {
     pub(crate) fn clear(&mut self) {
         self.0 = None;
     }
-
 }

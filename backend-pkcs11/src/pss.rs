@@ -23,7 +23,10 @@ pub(crate) fn encode(hash: Hash, digest: &[u8], salt: &[u8], bits: usize) -> Opt
     // Steps 9 and 10: MGF1 (appendix B.2.1) over it.
     for (counter, piece) in (0u32..).zip(block.chunks_mut(len)) {
         let mask = hash.of(&[&h, &counter.to_be_bytes()]);
-        piece.iter_mut().zip(&mask).for_each(|(byte, mask)| *byte ^= mask);
+        piece
+            .iter_mut()
+            .zip(&mask)
+            .for_each(|(byte, mask)| *byte ^= mask);
     }
     // Step 11: the number must be below the modulus.
     if let Some(first) = block.first_mut() {

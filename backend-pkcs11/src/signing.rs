@@ -160,7 +160,9 @@ pub(crate) fn open(
 }
 
 fn check_chain(chain: &[CertificateDer<'static>], public: &PublicHalf) -> Result<(), Reason> {
-    let leaf = chain.first().and_then(|leaf| crate::der::Certificate::parse(leaf));
+    let leaf = chain
+        .first()
+        .and_then(|leaf| crate::der::Certificate::parse(leaf));
     if leaf.is_some_and(|leaf| leaf.public_key == public.spki.as_ref()) {
         return Ok(());
     }
@@ -257,11 +259,12 @@ fn verify(
     raw: &Option<Raw>,
 ) -> Result<(), Reason> {
     let good = match (way.proof, raw, seat.located.public) {
-        (Proof::Software(algorithm), _, _) => PublicKey::from_spki(&public.spki)
-            .is_some_and(|key| {
+        (Proof::Software(algorithm), _, _) => {
+            PublicKey::from_spki(&public.spki).is_some_and(|key| {
                 let outcome = algorithm.verify_signature(key.key, message, signature);
                 outcome.is_ok()
-            }),
+            })
+        }
         (Proof::Token, Some(raw), Some(key)) => {
             let mechanism = &way.plan.mechanism;
             let library = seat.entered.library();
@@ -279,7 +282,11 @@ fn verify(
         (Proof::Token, _, _) => false,
         (Proof::None, _, _) => true,
     };
-    if good { Ok(()) } else { Err(Reason::WrongSignature) }
+    if good {
+        Ok(())
+    } else {
+        Err(Reason::WrongSignature)
+    }
 }
 
 /// Signing with a key in one token.
@@ -298,7 +305,11 @@ impl Duty for Signing {
     fn locate(&self, look: &Look<'_>) -> Result<Located, Reason> {
         let found = object::private_key(look, &self.uri, Some(&self.public))?;
         let mut public = None;
-        if self.ways.iter().any(|way| matches!(way.proof, Proof::Token)) {
+        if self
+            .ways
+            .iter()
+            .any(|way| matches!(way.proof, Proof::Token))
+        {
             public = object::public_key_handle(look, &self.id, &self.public)?;
         }
         Ok(Located {

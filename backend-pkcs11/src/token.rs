@@ -107,10 +107,7 @@ pub(crate) fn check_library(entered: &Entered<'_>, uri: &Uri) -> Result<(), Reas
 }
 
 /// The one initialised token that fits the URI.
-fn select(
-    entered: &Entered<'_>,
-    uri: &Uri,
-) -> Result<(CK_SLOT_ID, sys::CK_TOKEN_INFO), Reason> {
+fn select(entered: &Entered<'_>, uri: &Uri) -> Result<(CK_SLOT_ID, sys::CK_TOKEN_INFO), Reason> {
     let library = entered.library();
     let mut fitting = Vec::new();
     let mut present = Vec::new();
@@ -208,7 +205,10 @@ impl Token {
     /// Forgets the login, because the token has: the next to come logs in again.
     pub(crate) fn logged_out(&self, entered: &Entered<'_>) {
         let mut state = lock(&self.state);
-        if let Some(present) = state.present.take_if(|p| p.generation == entered.generation()) {
+        if let Some(present) = state
+            .present
+            .take_if(|p| p.generation == entered.generation())
+        {
             let _ = entered.library().close_session(present.anchor);
         }
     }

@@ -190,7 +190,11 @@ impl Uri {
         let text = |name| text(Part::Path, name, value);
         match name {
             "token" => once(&mut self.token, "token", text("token")?),
-            "manufacturer" => once(&mut self.manufacturer, "manufacturer", text("manufacturer")?),
+            "manufacturer" => once(
+                &mut self.manufacturer,
+                "manufacturer",
+                text("manufacturer")?,
+            ),
             "serial" => once(&mut self.serial, "serial", text("serial")?),
             "model" => once(&mut self.model, "model", text("model")?),
             "library-manufacturer" => {

@@ -10,7 +10,7 @@ use std::{
 
 use cryptoki_sys as ck;
 
-use crate::{Code, Function, gate::lock};
+use crate::{Code, Function, gate::lock, low};
 
 /// Calls by function, codes by function, and what callers did that the standard forbids.
 #[derive(Debug)]
@@ -18,7 +18,13 @@ pub(crate) struct Counters {
     calls: Vec<AtomicU64>,
     /// What was answered except `CKR_OK`.
     codes: Mutex<BTreeMap<(Function, Code), u64>>,
+    /// Calls by the name of the thread that made them.
+    threads: Mutex<BTreeMap<String, u64>>,
+    /// Calls of every kind, from their beginning to their end.
+    pub(crate) inside: Gauge,
+    /// Calls that occupy the token.
     pub(crate) executing: Gauge,
+    /// Calls that wait until the token has a lane for them.
     pub(crate) waiting: Gauge,
     pub(crate) hanging: Gauge,
     pub(crate) violations: Violations,
@@ -53,6 +59,8 @@ impl Default for Counters {
         Self {
             calls: (0..Function::COUNT).map(|_| AtomicU64::new(0)).collect(),
             codes: Mutex::default(),
+            threads: Mutex::default(),
+            inside: Gauge::default(),
             executing: Gauge::default(),
             waiting: Gauge::default(),
             hanging: Gauge::default(),
@@ -64,6 +72,12 @@ impl Default for Counters {
 impl Counters {
     pub(crate) fn call(&self, function: Function) {
         self.calls[function as usize].fetch_add(1, Relaxed);
+        let mut threads = lock(&self.threads);
+        let name = low::thread_name();
+        match threads.get_mut(name.as_str()) {
+            Some(count) => *count += 1,
+            None => drop(threads.insert(name, 1)),
+        }
     }
 
     pub(crate) fn code(&self, function: Function, code: ck::CK_RV) {
@@ -84,7 +98,11 @@ impl Counters {
         for ((function, code), count) in &*lock(&self.codes) {
             lines.push(format!("code {function} {code} {count}"));
         }
+        for (name, count) in &*lock(&self.threads) {
+            lines.push(format!("thread {name} {count}"));
+        }
         for (name, gauge) in [
+            ("inside", &self.inside),
             ("executing", &self.executing),
             ("waiting", &self.waiting),
             ("hanging", &self.hanging),
@@ -104,7 +122,8 @@ impl Counters {
             counter.store(0, Relaxed);
         }
         lock(&self.codes).clear();
-        for gauge in [&self.executing, &self.waiting, &self.hanging] {
+        lock(&self.threads).clear();
+        for gauge in [&self.inside, &self.executing, &self.waiting, &self.hanging] {
             gauge.most.store(gauge.now(), Relaxed);
         }
         for (_, counter) in self.violations.named() {

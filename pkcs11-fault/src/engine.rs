@@ -262,7 +262,6 @@ impl Engine {
     pub(crate) fn initialize(&self, act: impl FnOnce() -> ck::CK_RV) -> ck::CK_RV {
         self.counted(Function::C_Initialize, || {
             let plan = self.plan(Function::C_Initialize, None);
-            let _executing = self.counters.executing.enter();
             self.carry_out(&plan, || {
                 let mut life = self.alone();
                 let rv = act();
@@ -279,12 +278,12 @@ impl Engine {
     /// `C_Finalize`.
     pub(crate) fn finalize(&self, act: impl FnOnce() -> ck::CK_RV) -> ck::CK_RV {
         self.counted(Function::C_Finalize, || {
-            if self.counters.executing.now() + self.counters.waiting.now() > 0 {
+            // This call is one of them.
+            if self.counters.inside.now() > 1 {
                 let violations = &self.counters.violations;
                 violations.finalize_during_call.fetch_add(1, Relaxed);
             }
             let plan = self.plan(Function::C_Finalize, None);
-            let _executing = self.counters.executing.enter();
             self.carry_out(&plan, || {
                 let mut life = self.alone();
                 let rv = act();
@@ -300,6 +299,7 @@ impl Engine {
 
     fn counted(&self, function: Function, run: impl FnOnce() -> ck::CK_RV) -> ck::CK_RV {
         self.counters.call(function);
+        let _inside = self.counters.inside.enter();
         let rv = run();
         self.counters.code(function, rv);
         rv
@@ -382,10 +382,12 @@ impl Engine {
         }
         // A query does not occupy the token.
         let _lane = (ruled && matches!(target, Target::Session(_))).then(|| {
-            let _waiting = self.counters.waiting.enter();
-            self.gate.enter()
+            let waiting = self.counters.waiting.enter();
+            let lane = self.gate.enter();
+            drop(waiting);
+            // No longer counted when the lane is free for the next.
+            (self.counters.executing.enter(), lane)
         });
-        let _executing = self.counters.executing.enter();
         self.carry_out(&plan, || {
             let life = self.shared();
             match self.obstacle(&life, generation, function, target, &call) {

@@ -15,9 +15,9 @@
 //! pkcs11-tool --module target/debug/libpkcs11_fault.so --list-slots
 //! ```
 //!
-//! The script is a file of TOML. It is found by the environment's `PKCS11_FAULT_SCRIPT`, or
-//! beside the module's file with the extension `toml`, so that several copies in one process
-//! can each have their own. While the module runs, a unix socket changes the script and
+//! The script is a file of TOML. It lies beside the module's file with the extension `toml`,
+//! so that several copies in one process can each have their own, or where the
+//! environment's `PKCS11_FAULT_SCRIPT` says. While the module runs, a unix socket changes the script and
 //! tells the counters: [`Control`] in Rust, `nc -U` by hand.
 //!
 //! # Example

@@ -37,6 +37,10 @@ pub struct Script {
     /// there is no socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socket: Option<PathBuf>,
+    /// What the real module's `C_Initialize` gets in `pReserved` when the caller passes
+    /// nothing there. NSS wants its database named in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<String>,
     /// Seed of everything that is left to chance; 0 takes a new one each time.
     pub seed: u64,
     /// How many calls on sessions the token works on at once; the others wait. 0 is no limit.

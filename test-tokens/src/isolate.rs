@@ -91,3 +91,24 @@ fn run(
         thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// The fault-injecting module of this workspace, which cargo builds beside every test that
+/// depends on the package `pkcs11-fault`.
+///
+/// # Panics
+/// If it is not there: the package that is tested lacks the dependency.
+pub fn fault_module() -> PathBuf {
+    let program = env::current_exe().expect("a running program has a path");
+    let name = format!(
+        "{}pkcs11_fault{}",
+        env::consts::DLL_PREFIX,
+        env::consts::DLL_SUFFIX
+    );
+    // Tests lie in `deps`, other programs above it.
+    let dirs = program.ancestors().skip(1).take(2);
+    let places: Vec<_> = dirs
+        .flat_map(|dir| [dir.join(&name), dir.join("deps").join(&name)])
+        .collect();
+    let found = places.iter().find(|place| place.is_file());
+    found.unwrap_or_else(|| panic!("no {places:?}")).clone()
+}

@@ -52,7 +52,7 @@ use std::{
 };
 
 pub use certificate::Authority;
-pub use isolate::{directory, isolated, isolated_within};
+pub use isolate::{directory, fault_module, isolated, isolated_within};
 pub use key::Key;
 pub use kind::Kind;
 pub use remote::Remote;

@@ -83,6 +83,17 @@ const RULES: &[Rule] = &[
         inside: &["crypto-api", "tls-core", "pki", "backend-*", "keyway"],
         outside: Outside::Any,
     },
+    // A PKCS#11 module and the tokens of tests are of use without Keyway.
+    Rule {
+        package: "pkcs11-fault",
+        inside: &[],
+        outside: Outside::Any,
+    },
+    Rule {
+        package: "test-tokens",
+        inside: &[],
+        outside: Outside::Any,
+    },
     Rule {
         package: "xtask",
         inside: &[],
@@ -277,6 +288,8 @@ mod tests {
                 "bench-server",
                 &["keyway", "tls-core", "backend-openssl", "clap"],
             ),
+            package("pkcs11-fault", &["cryptoki-sys", "serde"]),
+            package("test-tokens", &["cryptoki", "openssl"]),
             package("xtask", &["clap"]),
         ]
     }
@@ -315,6 +328,9 @@ mod tests {
             ("backend-soft", "backend-openssl"),
             ("keyway", "bench-server"),
             ("keyway", "xtask"),
+            ("pkcs11-fault", "crypto-api"),
+            ("test-tokens", "pkcs11-fault"),
+            ("backend-openssl", "test-tokens"),
             ("xtask", "keyway"),
         ] {
             let broken = with_arrow(from, to);

@@ -22,6 +22,8 @@ enum Sign {
     Program(&'static str),
     /// A file lies there.
     File(&'static str),
+    /// One of these files lies there: where depends on the machine's architecture.
+    AnyFile(&'static [&'static str]),
     /// pkg-config knows a library of this name.
     Library(&'static str),
 }
@@ -59,6 +61,49 @@ const NEEDS: &[Need] = &[
         why: "an HTTPS client against our servers",
     },
     Need {
+        package: "softhsm2",
+        sign: Sign::File("/usr/lib/softhsm/libsofthsm2.so"),
+        why: "a PKCS#11 token, and the one behind the fault-injecting module",
+    },
+    Need {
+        package: "libnss3",
+        sign: Sign::AnyFile(&[
+            "/usr/lib/x86_64-linux-gnu/libsoftokn3.so",
+            "/usr/lib/x86_64-linux-gnu/nss/libsoftokn3.so",
+            "/usr/lib/aarch64-linux-gnu/libsoftokn3.so",
+            "/usr/lib/aarch64-linux-gnu/nss/libsoftokn3.so",
+        ]),
+        why: "NSS's PKCS#11 token",
+    },
+    Need {
+        package: "libnss3-tools",
+        sign: Sign::Program("certutil"),
+        why: "fills NSS's token",
+    },
+    Need {
+        package: "p11-kit",
+        sign: Sign::Program("p11-kit"),
+        why: "puts a token into a process that tests can kill",
+    },
+    Need {
+        package: "p11-kit-modules",
+        sign: Sign::AnyFile(&[
+            "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so",
+            "/usr/lib/aarch64-linux-gnu/pkcs11/p11-kit-client.so",
+        ]),
+        why: "reaches that token",
+    },
+    Need {
+        package: "opencryptoki",
+        sign: Sign::Program("pkcsslotd"),
+        why: "a PKCS#11 token that hashes by itself or not at all",
+    },
+    Need {
+        package: "opensc",
+        sign: Sign::Program("pkcs11-tool"),
+        why: "looks into a token by hand, as the documentation shows",
+    },
+    Need {
         package: "ca-certificates",
         sign: Sign::File("/etc/ssl/certs/ca-certificates.crt"),
         why: "the system's trust anchors",
@@ -70,6 +115,7 @@ impl Need {
         match self.sign {
             Sign::Program(name) => on_path(name),
             Sign::File(path) => Path::new(path).is_file(),
+            Sign::AnyFile(paths) => paths.iter().any(|path| Path::new(path).is_file()),
             Sign::Library(name) => {
                 shell::succeeds(shell::command("pkg-config").args(["--exists", name]))
             }
@@ -166,6 +212,7 @@ mod tests {
     fn an_absent_file_or_library_is_not_taken_for_present() {
         for sign in [
             Sign::File("/no/such/file"),
+            Sign::AnyFile(&["/no/such/file", "/nor/this"]),
             Sign::Library("no-such-library"),
         ] {
             let need = Need { sign, ..ABSENT };

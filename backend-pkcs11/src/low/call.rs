@@ -5,8 +5,7 @@ use std::ptr::null_mut;
 
 use cryptoki_sys as sys;
 use sys::{
-    CK_ATTRIBUTE_TYPE, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID,
-    CK_ULONG,
+    CK_ATTRIBUTE_TYPE, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CK_SLOT_ID, CK_ULONG,
 };
 
 use super::Library;

@@ -36,8 +36,7 @@ impl fmt::Display for LoadError {
     }
 }
 
-type GetFunctionList =
-    unsafe extern "C" fn(*mut *mut sys::CK_FUNCTION_LIST) -> sys::CK_RV;
+type GetFunctionList = unsafe extern "C" fn(*mut *mut sys::CK_FUNCTION_LIST) -> sys::CK_RV;
 
 impl Library {
     /// Loads the shared library at `path`. It stays loaded until the process ends, because

@@ -101,6 +101,7 @@ impl Look<'_> {
     fn describe_all(&self, objects: &[CK_OBJECT_HANDLE], object_type: ObjectType) -> Vec<String> {
         // A list in a message need not be longer.
         let some = objects.iter().take(64);
-        some.map(|object| self.describe(*object, object_type)).collect()
+        some.map(|object| self.describe(*object, object_type))
+            .collect()
     }
 }

@@ -180,10 +180,7 @@ pub(super) fn of_object(
 }
 
 /// The public half of a key, from wherever the token has it.
-pub(crate) fn public_half(
-    look: &Look<'_>,
-    object: CK_OBJECT_HANDLE,
-) -> Result<PublicHalf, Reason> {
+pub(crate) fn public_half(look: &Look<'_>, object: CK_OBJECT_HANDLE) -> Result<PublicHalf, Reason> {
     if let Some(public) = of_object(look, object)? {
         return Ok(public);
     }
@@ -263,7 +260,10 @@ mod tests {
         }
         // Explicit parameters and curves that TLS has no scheme for.
         assert_eq!(PublicHalf::elliptic(&[0x30, 0], &[4; 65]), None);
-        assert_eq!(PublicHalf::elliptic(&[6, 5, 0x2b, 0x81, 4, 0, 10], &[4; 65]), None);
+        assert_eq!(
+            PublicHalf::elliptic(&[6, 5, 0x2b, 0x81, 4, 0, 10], &[4; 65]),
+            None
+        );
     }
 
     #[test]

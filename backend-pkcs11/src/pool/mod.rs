@@ -163,10 +163,11 @@ impl Pool {
         queue.push(request.clone());
         let place = queue.idle_place();
         // Somebody has to start a thread, or to watch the deadline.
-        let supervise = !queue.watched || place.is_none() && {
-            let mut places = queue.places.iter();
-            places.any(|place| queue.wants_thread(place))
-        };
+        let supervise = !queue.watched
+            || place.is_none() && {
+                let mut places = queue.places.iter();
+                places.any(|place| queue.wants_thread(place))
+            };
         queue.watched = true;
         drop(queue);
         self.meter.requests.add();

@@ -51,7 +51,14 @@ fn watch(pool: &Arc<Pool>) {
             .collect();
         let mut slow = Vec::new();
         for (index, (at, elsewhere)) in queue.places.iter_mut().zip(elsewhere).enumerate() {
-            inspect(at, now, settings.hang_limit, &mut expired, &mut stuck, index);
+            inspect(
+                at,
+                now,
+                settings.hang_limit,
+                &mut expired,
+                &mut stuck,
+                index,
+            );
             let Some(place) = pool.places.get(index) else {
                 continue;
             };

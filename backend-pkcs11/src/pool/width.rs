@@ -246,7 +246,10 @@ mod tests {
             // It looks around now and then, and that costs.
             assert!(good * 10 >= settled.len() * 9, "{capacity}: {settled:?}");
             let wide = settled.iter().filter(|width| **width > 2 * capacity);
-            assert!(wide.count() * 10 <= settled.len(), "{capacity}: {settled:?}");
+            assert!(
+                wide.count() * 10 <= settled.len(),
+                "{capacity}: {settled:?}"
+            );
         }
     }
 

@@ -145,14 +145,21 @@ impl Worker {
             }
             return Ended::Seen;
         }
-        pool.meter.wait.add(start.saturating_duration_since(request.born));
+        pool.meter
+            .wait
+            .add(start.saturating_duration_since(request.born));
         let outcome = place.seated(session, |seat| {
-            place.duty.perform(seat, request.job, &request.data, scratch)
+            place
+                .duty
+                .perform(seat, request.job, &request.data, scratch)
         });
         match outcome {
             Ok(output) => {
                 let now = Instant::now();
-                place.meter.token_time.add(now.saturating_duration_since(start));
+                place
+                    .meter
+                    .token_time
+                    .add(now.saturating_duration_since(start));
                 place.meter.done.add();
                 request.finish(Ok(output));
                 Ended::Well(now)
@@ -242,12 +249,7 @@ impl Worker {
 
     /// Sees whether the token is in order; if it is not, initialises its module again and
     /// looks once more.
-    fn probe(
-        &self,
-        place: &Place,
-        session: &mut Option<Session>,
-        scratch: &mut [u8],
-    ) -> Ended {
+    fn probe(&self, place: &Place, session: &mut Option<Session>, scratch: &mut [u8]) -> Ended {
         let mut once = |session: &mut Option<Session>| {
             place.seated(session, |seat| place.duty.probe(seat, scratch))
         };

@@ -13,7 +13,9 @@ mod place;
 mod sign;
 mod sleep;
 mod special;
+mod thread;
 
 pub(crate) use inner::Inner;
 pub(crate) use place::neighbour;
 pub(crate) use sleep::sleep_until;
+pub(crate) use thread::thread_name;

@@ -1,6 +1,9 @@
 //! The functions that this module takes part in: slots, tokens, sessions, login.
 
-use std::{ffi::c_void, ptr, slice};
+use std::{
+    ffi::{CString, c_void},
+    ptr, slice,
+};
 
 use cryptoki_sys::*;
 
@@ -32,7 +35,19 @@ pub(super) use real;
 
 pub(super) unsafe extern "C" fn C_Initialize(args: *mut c_void) -> CK_RV {
     let engine = engine_or_fail!();
-    engine.initialize(|| real!(engine.C_Initialize(args)))
+    let reserved = engine.settings().script.reserved.clone();
+    // SAFETY: the caller's promise: null, or arguments that may be read.
+    let given = unsafe { args.cast::<CK_C_INITIALIZE_ARGS>().as_ref() };
+    let mut own = given.copied().unwrap_or_default();
+    match reserved.map(CString::new) {
+        Some(Ok(reserved)) if own.pReserved.is_null() => {
+            own.pReserved = reserved.as_ptr().cast_mut().cast();
+            let own: *mut c_void = (&raw mut own).cast();
+            // `own` and what it points to live until the call is over.
+            engine.initialize(|| real!(engine.C_Initialize(own)))
+        }
+        _ => engine.initialize(|| real!(engine.C_Initialize(args))),
+    }
 }
 
 pub(super) unsafe extern "C" fn C_Finalize(reserved: *mut c_void) -> CK_RV {

@@ -1,0 +1,100 @@
+//! Every scheme on every token. What a token can't do is printed.
+
+mod common;
+
+use backend_pkcs11::Pkcs11Key;
+use common::Judge;
+use crypto_api::{SignatureScheme as S, SigningKey};
+use test_tokens::{Key, Kind, Token, isolated};
+
+const RSA: &[S] = &[
+    S::RSA_PSS_RSAE_SHA256,
+    S::RSA_PSS_RSAE_SHA384,
+    S::RSA_PSS_RSAE_SHA512,
+    S::RSA_PKCS1_SHA256,
+    S::RSA_PKCS1_SHA384,
+    S::RSA_PKCS1_SHA512,
+];
+
+/// The schemes of a key.
+fn schemes(key: Key) -> &'static [S] {
+    match key {
+        Key::Rsa2048 => RSA,
+        Key::P256 => &[S::ECDSA_SECP256R1_SHA256],
+        Key::P384 => &[S::ECDSA_SECP384R1_SHA384],
+        Key::P521 => &[S::ECDSA_SECP521R1_SHA512],
+        Key::Ed25519 => &[S::ED25519],
+        Key::Ed448 => &[S::ED448],
+    }
+}
+
+/// Signs with every scheme of every key that the token holds, except those in `hidden`,
+/// which the token has and does not let through.
+fn signs_all(test: &str, kind: Kind, hidden: &[Key]) {
+    isolated(test, kind, |dir| {
+        let Some(token) = Token::make_or_skip(kind, dir, &Key::ALL) else {
+            return;
+        };
+        let provider = backend_soft::provider();
+        for &key in &token.keys {
+            let mut builder = Pkcs11Key::builder(token.uri(key), &provider);
+            if let Some(arguments) = &token.reserved {
+                builder = builder.module_arguments(arguments);
+            }
+            let opened = builder.open();
+            if hidden.contains(&key) {
+                println!(
+                    "skipped: {} {}: {}",
+                    kind.name(),
+                    key.label(),
+                    opened.unwrap_err()
+                );
+                continue;
+            }
+            let opened = opened.unwrap();
+            assert_eq!(opened.schemes(), schemes(key), "{key:?}");
+            let judge = Judge::of(&opened);
+            let blocking = opened.blocking();
+            for &scheme in opened.schemes() {
+                for len in [0, 1, 64, 130, 5000] {
+                    let message = vec![len as u8; len];
+                    judge.sign(&blocking, scheme, &message, &provider).unwrap();
+                }
+                println!("{} {}: {scheme}", kind.name(), key.label());
+            }
+            // The leaf and its issuer; the root is not in the token.
+            assert_eq!(opened.certificate_chain().len(), 2, "{key:?}");
+            assert_ne!(opened.certificate_chain()[1].as_ref(), token.root);
+            let stats = opened.stats();
+            assert!(stats.places.iter().all(|place| place.wrong == 0), "{stats}");
+            drop(blocking);
+            opened.close();
+        }
+    });
+}
+
+#[test]
+fn soft_hsm() {
+    signs_all("soft_hsm", Kind::SoftHsm, &[]);
+}
+
+#[test]
+fn nss() {
+    signs_all("nss", Kind::Nss, &[]);
+}
+
+#[test]
+fn remote() {
+    // p11-kit 0.24 knows no mechanism for Edwards curves and hides it.
+    signs_all("remote", Kind::Remote, &[Key::Ed25519, Key::Ed448]);
+}
+
+#[test]
+fn opencryptoki() {
+    signs_all("opencryptoki", Kind::OpenCryptoki, &[]);
+}
+
+#[test]
+fn kryoptic() {
+    signs_all("kryoptic", Kind::Kryoptic, &[]);
+}
