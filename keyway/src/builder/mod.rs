@@ -8,6 +8,8 @@ mod algorithm;
 mod client;
 mod credentials;
 mod server;
+#[cfg(feature = "pkcs11")]
+mod token;
 mod trust;
 
 pub use algorithm::Algorithm;
