@@ -319,3 +319,65 @@ impl Drop for ModuleUse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::low::mock::{mock, state};
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn finalised_only_when_nobody_is_inside() {
+        let (_turn, library) = mock();
+        let module = Module::with_library(library, "mock".as_ref(), None).unwrap();
+        let entered = module.enter().unwrap();
+        let soon = Duration::from_millis(20);
+        let outcome = module.recover(1, Duration::ZERO, soon);
+        assert_eq!(outcome, Err(Reason::Hanging(1)));
+        // The gate is open again for others.
+        drop(module.enter().unwrap());
+        assert_eq!(state().calls, ["C_Initialize"]);
+        std::thread::scope(|scope| {
+            // The attempt before took its time, and as long it is left in peace.
+            let again = || module.recover(1, Duration::ZERO, LONG);
+            let recovering = scope.spawn(move || {
+                let attempts = std::iter::repeat_with(again);
+                attempts.map_while(Result::err).for_each(drop);
+            });
+            // It waits for the one inside, and keeps others out meanwhile.
+            while !lock(&module.gate).closed {
+                std::thread::yield_now();
+            }
+            let waiting = scope.spawn(|| module.enter().unwrap().generation());
+            assert_eq!(state().calls, ["C_Initialize"]);
+            drop(entered);
+            recovering.join().unwrap();
+            assert_eq!(waiting.join().unwrap(), 2);
+        });
+        let calls = ["C_Initialize", "C_Finalize", "C_Initialize"];
+        assert_eq!(state().calls, calls);
+    }
+
+    #[test]
+    fn initialised_again_once_for_all_and_not_too_often() {
+        let (_turn, library) = mock();
+        let module = Module::with_library(library, "mock".as_ref(), None).unwrap();
+        assert_eq!(module.recover(1, LONG, LONG), Ok(true));
+        // Who saw the old generation fail comes too late.
+        assert_eq!(module.recover(1, LONG, LONG), Ok(false));
+        // Who saw the new one fail comes too early.
+        assert!(module.recover(2, LONG, LONG).is_err());
+        assert_eq!(module.generation(), 2);
+    }
+
+    #[test]
+    fn somebody_elses_module_is_theirs() {
+        let (_turn, library) = mock();
+        let mut module = Module::with_library(library, "mock".as_ref(), None).unwrap();
+        module.ours = false;
+        let outcome = module.recover(1, Duration::ZERO, LONG);
+        assert_eq!(outcome, Err(Reason::NotOurs));
+        assert_eq!(state().calls, ["C_Initialize"]);
+    }
+}

@@ -138,6 +138,12 @@ impl Place {
                 *session = Some(Session { handle, generation });
                 self.meter.opened.add();
                 self.meter.sessions_now.fetch_add(1, Relaxed);
+                if self.token.has_logged_out(entered, handle) {
+                    self.token.logged_out(entered);
+                    self.token.ready(entered, self.pin.as_ref())?;
+                    // Tokens forget the handles of private objects with the login.
+                    lock(&self.located).take();
+                }
                 handle
             }
         };

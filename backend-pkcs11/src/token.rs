@@ -75,6 +75,8 @@ struct Present {
     slot: CK_SLOT_ID,
     /// Kept open and never used: closing the last session would log out.
     anchor: CK_SESSION_HANDLE,
+    /// Whether the token wants a login at all.
+    login: bool,
 }
 
 /// Checks the URI's `library-...` attributes.
@@ -198,8 +200,18 @@ impl Token {
             generation: entered.generation(),
             slot,
             anchor,
+            login: info.flags & sys::CKF_LOGIN_REQUIRED != 0,
         });
         Ok(slot)
+    }
+
+    /// Whether the login is gone, as a new session sees it. A token that closes its sessions
+    /// by itself ends the login with the last of them (PKCS#11 3.1, section 5.6.2), and does
+    /// not say so: it only shows no private object any more.
+    pub(crate) fn has_logged_out(&self, entered: &Entered<'_>, session: CK_SESSION_HANDLE) -> bool {
+        let login = lock(&self.state).present.as_ref().is_some_and(|p| p.login);
+        // One that can't tell is taken to be in order; what follows will show.
+        login && entered.library().is_logged_in(session) == Ok(false)
     }
 
     /// Forgets the login, because the token has: the next to come logs in again.
@@ -302,5 +314,143 @@ impl State {
         self.latch.clear();
         self.pin = None;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code::Code;
+    use crate::low::mock::{mock, state};
+    use std::sync::MutexGuard;
+
+    fn module() -> (MutexGuard<'static, ()>, Module) {
+        let (turn, library) = mock();
+        let module = Module::with_library(library, "mock".as_ref(), None).unwrap();
+        (turn, module)
+    }
+
+    fn log_in(module: &Module, pin: Option<&Pin>) -> Result<CK_SLOT_ID, Reason> {
+        let entered = module.enter().unwrap();
+        let token = Token::find(module, &entered, &Uri::default()).unwrap();
+        token.ready(&entered, pin)
+    }
+
+    fn pin(text: &str) -> Pin {
+        Pin::value(text.to_owned())
+    }
+
+    #[test]
+    fn one_login_serves_all() {
+        let (_turn, module) = module();
+        for _ in 0..3 {
+            assert_eq!(log_in(&module, Some(&pin("1234"))), Ok(7));
+        }
+        assert_eq!(state().calls, ["C_Initialize", "C_Login"]);
+    }
+
+    #[test]
+    fn a_refused_pin_is_not_tried_again() {
+        let (_turn, module) = module();
+        let incorrect = Code::new(sys::CKR_PIN_INCORRECT);
+        let wrong = pin("4321");
+        let refused = Err(PinError::Refused(incorrect).into());
+        assert_eq!(log_in(&module, Some(&wrong)), refused);
+        for _ in 0..5 {
+            let latched = Err(PinError::Latched(incorrect).into());
+            assert_eq!(log_in(&module, Some(&wrong)), latched);
+        }
+        assert_eq!(state().pins.len(), 1);
+        // Another one is tried; it is right, and after that nothing is held against the first.
+        assert_eq!(log_in(&module, Some(&pin("1234"))), Ok(7));
+        assert_eq!(state().pins.len(), 2);
+    }
+
+    #[test]
+    fn a_pin_stays_refused_when_the_module_is_initialised_again() {
+        let (_turn, module) = module();
+        let wrong = pin("4321");
+        assert!(log_in(&module, Some(&wrong)).is_err());
+        let none = std::time::Duration::ZERO;
+        assert_eq!(module.recover(1, none, none), Ok(true));
+        assert!(log_in(&module, Some(&wrong)).is_err());
+        assert_eq!(state().pins.len(), 1);
+    }
+
+    #[test]
+    fn the_last_try_is_not_taken() {
+        let (_turn, module) = module();
+        for (flag, error) in [
+            (sys::CKF_USER_PIN_FINAL_TRY, PinError::FinalTry),
+            (sys::CKF_USER_PIN_LOCKED, PinError::Locked),
+        ] {
+            let before = state().flags;
+            state().flags |= flag;
+            let right = pin("1234");
+            assert_eq!(log_in(&module, Some(&right)), Err(error.into()));
+            state().flags = before;
+        }
+        assert!(state().pins.is_empty());
+        state().flags &= !sys::CKF_USER_PIN_INITIALIZED;
+        let error = Err(PinError::NotInitialized.into());
+        assert_eq!(log_in(&module, Some(&pin("1234"))), error);
+        assert!(state().pins.is_empty());
+    }
+
+    #[test]
+    fn a_token_that_locks_says_so() {
+        let (_turn, module) = module();
+        state().login_answer = Some(sys::CKR_PIN_LOCKED);
+        let wrong = pin("4321");
+        assert_eq!(log_in(&module, Some(&wrong)), Err(PinError::Locked.into()));
+        assert!(log_in(&module, Some(&wrong)).is_err());
+        assert_eq!(state().pins.len(), 1);
+    }
+
+    #[test]
+    fn without_a_pin_only_where_the_token_asks_for_it() {
+        let (_turn, module) = module();
+        assert_eq!(log_in(&module, None), Err(PinError::Missing.into()));
+        assert!(log_in(&module, Some(&Pin::protected_path())).is_err());
+        assert!(state().pins.is_empty());
+        state().flags |= sys::CKF_PROTECTED_AUTHENTICATION_PATH;
+        assert_eq!(log_in(&module, Some(&Pin::protected_path())), Ok(7));
+        assert_eq!(state().pins, [None]);
+    }
+
+    #[test]
+    fn somebody_elses_login_will_do() {
+        let (_turn, module) = module();
+        state().login_answer = Some(sys::CKR_USER_ALREADY_LOGGED_IN);
+        assert_eq!(log_in(&module, Some(&pin("1234"))), Ok(7));
+    }
+
+    #[test]
+    fn a_token_that_wants_no_login_gets_none() {
+        let (_turn, module) = module();
+        state().flags = sys::CKF_TOKEN_INITIALIZED;
+        assert_eq!(log_in(&module, None), Ok(7));
+        assert_eq!(state().calls, ["C_Initialize"]);
+    }
+
+    #[test]
+    fn an_operation_that_wants_its_own_login_gets_it_once_wrong() {
+        let (_turn, module) = module();
+        let entered = module.enter().unwrap();
+        let token = Token::find(&module, &entered, &Uri::default()).unwrap();
+        let wrong = pin("4321");
+        assert!(
+            token
+                .login_for_operation(&entered, 1, Some(&wrong))
+                .is_err()
+        );
+        assert!(
+            token
+                .login_for_operation(&entered, 1, Some(&wrong))
+                .is_err()
+        );
+        assert_eq!(state().pins.len(), 1);
+        let right = pin("1234");
+        assert_eq!(token.login_for_operation(&entered, 1, Some(&right)), Ok(()));
     }
 }

@@ -7,7 +7,9 @@ use test_tokens::{Key, Kind, Token, isolated};
 /// Signs with each scheme and verifies with the provider.
 fn signs(token: &Token, key: Key, expected: &[SignatureScheme]) {
     let provider = backend_soft::provider();
-    let opened = Pkcs11Key::builder(token.uri(key), &provider).open().unwrap();
+    let opened = Pkcs11Key::builder(token.uri(key), &provider)
+        .open()
+        .unwrap();
     assert_eq!(opened.schemes(), expected, "{key:?}");
     assert_eq!(opened.load(), Load::Normal { queued: 0 });
     let spki = opened.public_key().unwrap().into_owned();

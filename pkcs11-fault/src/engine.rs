@@ -289,6 +289,7 @@ impl Engine {
                 let rv = act();
                 if rv == ck::CKR_OK {
                     life.initialized = false;
+                    self.tokens.end();
                     lock(&self.twins).clear();
                     *lock(&self.poison) = None;
                 }

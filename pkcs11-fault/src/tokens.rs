@@ -86,7 +86,6 @@ impl Tokens {
     /// Begins anew after `C_Initialize`.
     pub(crate) fn begin(&self, handles: Handles) {
         let mut state = lock(&self.0);
-        state.sessions.clear();
         state.labels.clear();
         match handles {
             Handles::Restart => {
@@ -95,6 +94,11 @@ impl Tokens {
             }
             Handles::Unique => state.stale = state.last,
         }
+    }
+
+    /// Ends every session, with `C_Finalize`.
+    pub(crate) fn end(&self) {
+        lock(&self.0).sessions.clear();
     }
 
     /// Gives a session its handle.
@@ -246,6 +250,8 @@ mod tests {
         let tokens = Tokens::default();
         tokens.begin(Handles::Restart);
         assert_eq!([tokens.open(70, 1), tokens.open(71, 1)], [1, 2]);
+        tokens.end();
+        assert!(tokens.session(1).is_none());
         tokens.begin(Handles::Restart);
         assert_eq!(tokens.open(72, 1), 1);
         assert_eq!(tokens.session(1).unwrap().inner, 72);

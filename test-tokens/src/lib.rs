@@ -83,6 +83,8 @@ pub struct Token {
     pub root: Vec<u8>,
     /// The process behind the token, where there is one that a test may kill.
     pub remote: Option<Remote>,
+    /// What keeps the token running, for as long as this lives.
+    _daemon: Option<opencryptoki::Daemon>,
 }
 
 /// Something that is not tested, and why.
@@ -145,7 +147,8 @@ impl Token {
         }
     }
 
-    /// The URI of a key's private half (RFC 7512), with the path of the module and the PIN.
+    /// The URI of a key (RFC 7512), with the path of the module and the PIN. It leaves the
+    /// type of object open, as not every token gives its private keys a label.
     pub fn uri(&self, key: Key) -> String {
         self.uri_through(key, &self.module)
     }
@@ -155,9 +158,7 @@ impl Token {
         let label = self.label.replace(' ', "%20");
         let object = key.label();
         let module = module.display();
-        format!(
-            "pkcs11:token={label};object={object};type=private?pin-value={PIN}&module-path={module}"
-        )
+        format!("pkcs11:token={label};object={object}?pin-value={PIN}&module-path={module}")
     }
 }
 

@@ -49,6 +49,7 @@ pub(crate) fn make(dir: &Path, keys: &[Key]) -> Result<Token, String> {
         missing,
         root: authority.root()?,
         remote: None,
+        _daemon: None,
     })
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Filled {
 /// Loads a module and initialises it.
 pub(crate) fn open(module: &Path) -> Result<Pkcs11, String> {
     let context = Pkcs11::new(module).map_err(text)?;
+    // Modules that are unloaded leave threads and exit handlers behind, which then crash.
+    std::mem::forget(context.clone());
     let flags = CInitializeFlags::OS_LOCKING_OK;
     context
         .initialize(CInitializeArgs::new(flags))

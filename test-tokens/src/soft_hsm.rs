@@ -36,6 +36,7 @@ pub(crate) fn make_as(kind: Kind, dir: &Path, keys: &[Key]) -> Result<Token, Str
         missing: filled.missing,
         root: filled.root,
         remote: None,
+        _daemon: None,
     })
 }
 

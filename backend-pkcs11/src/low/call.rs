@@ -186,6 +186,17 @@ impl Library {
         check("C_OpenSession", code).map(|()| session)
     }
 
+    /// Whether somebody is logged in, as the session sees it.
+    pub(crate) fn is_logged_in(&self, session: CK_SESSION_HANDLE) -> Result<bool, Failure> {
+        let mut info = sys::CK_SESSION_INFO::default();
+        let get = function!(self.C_GetSessionInfo);
+        // SAFETY: the second argument points to a live CK_SESSION_INFO to be filled in.
+        let code = unsafe { get(session, &raw mut info) };
+        check("C_GetSessionInfo", code)?;
+        let public = [sys::CKS_RO_PUBLIC_SESSION, sys::CKS_RW_PUBLIC_SESSION];
+        Ok(!public.contains(&info.state))
+    }
+
     pub(crate) fn close_session(&self, session: CK_SESSION_HANDLE) -> Result<(), Failure> {
         let close = function!(self.C_CloseSession);
         // SAFETY: the function takes a number; one that is no session is an error.

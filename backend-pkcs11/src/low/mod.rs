@@ -8,6 +8,8 @@
 
 mod call;
 mod library;
+#[cfg(test)]
+pub(crate) mod mock;
 
 pub(crate) use call::{Mechanism, User, Value};
 pub(crate) use library::{Library, LoadError};

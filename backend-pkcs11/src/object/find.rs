@@ -41,18 +41,19 @@ pub(crate) fn private_key(
         handles = by_companion(look, uri, wanted)?;
     }
     let mut candidates = Vec::new();
+    let mut unread = None;
     for handle in &handles {
         let public = public_half(look, *handle);
         match known {
-            // One among several that cannot be read is not the one that is looked for.
-            Some(known) => {
-                if let Ok(public) = public
-                    && public == *known
-                {
+            // One among several that cannot be read need not be the one that is looked for.
+            Some(known) => match public {
+                Ok(public) if public == *known => {
                     candidates.push((*handle, Ok(public)));
                     break;
                 }
-            }
+                Ok(_) => {}
+                Err(reason) => unread = Some(reason),
+            },
             None => candidates.push((*handle, public)),
         }
     }
@@ -77,7 +78,8 @@ pub(crate) fn private_key(
                 present: look.describe_all(&present, ObjectType::Private),
             })
         }
-        (None, _) => Err(Reason::OtherKey),
+        // It may be the one that the token failed to show.
+        (None, _) => Err(unread.unwrap_or(Reason::OtherKey)),
         (Some(_), Some(_)) => Err(Reason::ManyObjects {
             what: WHAT,
             found: look.describe_all(&handles, ObjectType::Private),

@@ -7,6 +7,8 @@
 mod queue;
 mod request;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 mod width;
 mod worker;
 

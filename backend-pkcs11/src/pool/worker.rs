@@ -1,7 +1,10 @@
 //! A signing thread: one session, one operation after the other.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
+
+use cryptoki_sys as sys;
 
 use super::queue::{Breaker, Task};
 use super::request::Request;
@@ -35,8 +38,8 @@ enum Ended {
     Seen,
     /// The token is in order again.
     Revived,
-    /// The token does not answer.
-    Down,
+    /// The token does not answer, or not as it should.
+    Down(Reason),
 }
 
 impl Worker {
@@ -90,8 +93,19 @@ impl Worker {
                 at.breaker = Breaker::Closed;
                 everyone = true;
             }
-            Some(Ended::Down) => {
+            Some(Ended::Down(reason)) => {
                 at.breaker = Breaker::Open(Instant::now() + self.pool.settings.retry_interval);
+                // Waiting does not help where a person has to.
+                let hopeless = reason.class(&self.pool.profile) == Class::Caller;
+                if hopeless && !queue.any_up() {
+                    let waiting = queue.drain();
+                    drop(queue);
+                    let place = self.pool.places.get(self.place)?;
+                    for request in waiting {
+                        request.finish(Err(self.pool.failure(place, &reason)));
+                    }
+                    queue = lock(&self.pool.queue);
+                }
             }
         }
         if everyone {
@@ -180,7 +194,17 @@ impl Worker {
         if wrong {
             place.meter.wrong.add();
         }
-        let (attempts, wrong_before) = request.failed(wrong);
+        // The token opens no more sessions, but others have some: nothing is wrong with the
+        // request, and they will do it.
+        let crowded = matches!(
+            reason,
+            Reason::Call(failure) if failure.is(sys::CKR_SESSION_COUNT)
+        ) && place.meter.sessions_now.load(Relaxed) > 0;
+        let (attempts, wrong_before) = if crowded {
+            (0, false)
+        } else {
+            request.failed(wrong)
+        };
         let mut queue = lock(&pool.queue);
         let elsewhere = queue.up_elsewhere(self.place);
         let Some(at) = queue.places.get_mut(self.place) else {
@@ -218,10 +242,12 @@ impl Worker {
         if hopeless {
             request.finish(Err(pool.failure(place, reason)));
         } else {
-            if class == Class::Busy {
-                std::thread::sleep(PAUSE * (1 << attempts.min(5)));
-            }
             self.give_back(place, request, elsewhere);
+            if class == Class::Busy {
+                // Without the request, which another thread may do meanwhile.
+                let doublings = if crowded { 5 } else { attempts.min(5) };
+                std::thread::sleep(PAUSE * (1 << doublings));
+            }
         }
         examine
     }
@@ -270,7 +296,7 @@ impl Worker {
             },
         };
         if !lost || !settings.reinitialize {
-            return Ended::Down;
+            return Ended::Down(trouble.reason);
         }
         let recovered = place.module.recover(
             trouble.generation,
@@ -281,15 +307,15 @@ impl Worker {
             Ok(true) => place.meter.reinitialized.add(),
             Ok(false) => {}
             Err(reason) => {
-                if let Reason::Call(failure) = reason {
+                if let Reason::Call(failure) = &reason {
                     place.meter.code(failure.code);
                 }
-                return Ended::Down;
+                return Ended::Down(reason);
             }
         }
         match once(session) {
             Ok(()) => Ended::Revived,
-            Err(_) => Ended::Down,
+            Err(trouble) => Ended::Down(trouble.reason),
         }
     }
 }

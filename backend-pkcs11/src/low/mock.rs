@@ -1,0 +1,169 @@
+//! A module that exists in the tests of this crate only: one slot with one token, which
+//! counts what it is asked.
+
+use std::ffi::c_void;
+use std::sync::{Mutex, MutexGuard};
+
+use cryptoki_sys as sys;
+use sys::{CK_RV, CK_ULONG};
+
+use super::Library;
+use crate::module::lock;
+
+/// What the token is like, and what has happened to it.
+#[derive(Debug)]
+pub(crate) struct Mock {
+    pub(crate) flags: sys::CK_FLAGS,
+    pub(crate) pin: &'static [u8],
+    /// What a login answers, instead of looking at the PIN.
+    pub(crate) login_answer: Option<CK_RV>,
+    /// The functions that were called, without those that only look.
+    pub(crate) calls: Vec<&'static str>,
+    /// The PINs that were presented; none for a null pointer.
+    pub(crate) pins: Vec<Option<Vec<u8>>>,
+    /// Handles that were closed.
+    pub(crate) closed: Vec<sys::CK_SESSION_HANDLE>,
+    next_session: sys::CK_SESSION_HANDLE,
+}
+
+const FRESH: Mock = Mock {
+    flags: sys::CKF_TOKEN_INITIALIZED | sys::CKF_LOGIN_REQUIRED | sys::CKF_USER_PIN_INITIALIZED,
+    pin: b"1234",
+    login_answer: None,
+    calls: Vec::new(),
+    pins: Vec::new(),
+    closed: Vec::new(),
+    next_session: 0,
+};
+
+static MOCK: Mutex<Mock> = Mutex::new(FRESH);
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The mock for one test at a time, as new; and a library that leads to it.
+pub(crate) fn mock() -> (MutexGuard<'static, ()>, Library) {
+    let turn = lock(&TURN);
+    *lock(&MOCK) = FRESH;
+    let list = sys::CK_FUNCTION_LIST {
+        C_Initialize: Some(initialize),
+        C_Finalize: Some(finalize),
+        C_GetSlotList: Some(slots),
+        C_GetTokenInfo: Some(token_info),
+        C_OpenSession: Some(open_session),
+        C_CloseSession: Some(close_session),
+        C_Login: Some(login),
+        C_SignInit: Some(sign_init),
+        C_Sign: Some(sign),
+        ..Default::default()
+    };
+    (turn, Library::from_list(list))
+}
+
+/// The mock's state.
+pub(crate) fn state() -> MutexGuard<'static, Mock> {
+    lock(&MOCK)
+}
+
+unsafe extern "C" fn initialize(_: *mut c_void) -> CK_RV {
+    let mut mock = state();
+    mock.calls.push("C_Initialize");
+    mock.next_session = 0;
+    sys::CKR_OK
+}
+
+unsafe extern "C" fn finalize(_: *mut c_void) -> CK_RV {
+    state().calls.push("C_Finalize");
+    sys::CKR_OK
+}
+
+unsafe extern "C" fn slots(
+    _: sys::CK_BBOOL,
+    list: *mut sys::CK_SLOT_ID,
+    count: *mut CK_ULONG,
+) -> CK_RV {
+    if !list.is_null() {
+        // SAFETY: the caller's buffer has room for one slot at least.
+        unsafe { list.write(7) };
+    }
+    // SAFETY: the caller's count is live.
+    unsafe { count.write(1) };
+    sys::CKR_OK
+}
+
+unsafe extern "C" fn token_info(_: sys::CK_SLOT_ID, info: *mut sys::CK_TOKEN_INFO) -> CK_RV {
+    let mut token = sys::CK_TOKEN_INFO {
+        label: [b' '; 32],
+        flags: state().flags,
+        ..Default::default()
+    };
+    token.label[..4].copy_from_slice(b"mock");
+    // SAFETY: the caller's structure is live.
+    unsafe { info.write(token) };
+    sys::CKR_OK
+}
+
+unsafe extern "C" fn open_session(
+    _: sys::CK_SLOT_ID,
+    _: sys::CK_FLAGS,
+    _: *mut c_void,
+    _: sys::CK_NOTIFY,
+    session: *mut sys::CK_SESSION_HANDLE,
+) -> CK_RV {
+    let mut mock = state();
+    mock.next_session += 1;
+    // SAFETY: the caller's handle is live.
+    unsafe { session.write(mock.next_session) };
+    sys::CKR_OK
+}
+
+unsafe extern "C" fn close_session(session: sys::CK_SESSION_HANDLE) -> CK_RV {
+    state().closed.push(session);
+    sys::CKR_OK
+}
+
+unsafe extern "C" fn login(
+    _: sys::CK_SESSION_HANDLE,
+    user: sys::CK_USER_TYPE,
+    pin: *mut sys::CK_UTF8CHAR,
+    len: CK_ULONG,
+) -> CK_RV {
+    let pin = (!pin.is_null()).then(|| {
+        // SAFETY: the caller's PIN has this length.
+        let pin = unsafe { std::slice::from_raw_parts(pin, len as usize) };
+        pin.to_vec()
+    });
+    let mut mock = state();
+    mock.calls.push(if user == sys::CKU_CONTEXT_SPECIFIC {
+        "C_Login for the operation"
+    } else {
+        "C_Login"
+    });
+    let right = pin.as_deref().is_none_or(|pin| pin == mock.pin);
+    mock.pins.push(pin);
+    match mock.login_answer {
+        Some(answer) => answer,
+        None if right => sys::CKR_OK,
+        None => sys::CKR_PIN_INCORRECT,
+    }
+}
+
+unsafe extern "C" fn sign_init(
+    _: sys::CK_SESSION_HANDLE,
+    _: *mut sys::CK_MECHANISM,
+    _: sys::CK_OBJECT_HANDLE,
+) -> CK_RV {
+    state().calls.push("C_SignInit");
+    sys::CKR_OK
+}
+
+unsafe extern "C" fn sign(
+    _: sys::CK_SESSION_HANDLE,
+    _: *mut u8,
+    _: CK_ULONG,
+    _: *mut u8,
+    len: *mut CK_ULONG,
+) -> CK_RV {
+    state().calls.push("C_Sign");
+    // SAFETY: the caller's length is live.
+    unsafe { len.write(64) };
+    sys::CKR_OK
+}

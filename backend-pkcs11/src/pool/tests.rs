@@ -1,0 +1,480 @@
+//! The queue and its threads, in front of a module that exists in the tests only.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::MutexGuard;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crypto_api::PendingOp;
+use cryptoki_sys as sys;
+
+use super::*;
+use crate::builder::Sessions;
+use crate::code::{Code, Failure};
+use crate::low::mock::{mock, state};
+use crate::meter::PlaceMeter;
+use crate::module::Module;
+use crate::object::Look;
+use crate::pin::Pin;
+use crate::place::{Duty, Located, Seat};
+use crate::token::Token;
+use crate::uri::Uri;
+
+const SOON: Duration = Duration::from_millis(40);
+const LONG: Duration = Duration::from_secs(60);
+
+/// What the token does with requests.
+#[derive(Default)]
+struct Script {
+    /// How many of the next requests are kept inside until they are released.
+    hold: Mutex<usize>,
+    released: Condvar,
+    /// How the next requests fail; later ones do not.
+    failures: Mutex<VecDeque<Reason>>,
+    /// How the next probes fail.
+    probes: Mutex<VecDeque<Reason>>,
+    inside: AtomicUsize,
+    performed: AtomicUsize,
+}
+
+impl Script {
+    fn release(&self) {
+        *lock(&self.hold) = 0;
+        self.released.notify_all();
+    }
+}
+
+struct Scripted(Arc<Script>);
+
+impl Duty for Scripted {
+    fn locate(&self, _: &Look<'_>) -> Result<Located, Reason> {
+        let (key, public) = (1, None);
+        Ok(Located { key, public })
+    }
+
+    fn perform(
+        &self,
+        _: &Seat<'_>,
+        _: usize,
+        data: &[u8],
+        _: &mut [u8],
+    ) -> Result<Vec<u8>, Reason> {
+        let script = &self.0;
+        script.inside.fetch_add(1, SeqCst);
+        let mut hold = lock(&script.hold);
+        if *hold > 0 {
+            *hold -= 1;
+            // Until everybody is released.
+            let mut held = true;
+            while held {
+                hold = script.released.wait(hold).unwrap();
+                held = *hold > 0;
+            }
+        }
+        drop(hold);
+        script.inside.fetch_sub(1, SeqCst);
+        script.performed.fetch_add(1, SeqCst);
+        match lock(&script.failures).pop_front() {
+            Some(reason) => Err(reason),
+            None => Ok(data.to_vec()),
+        }
+    }
+
+    fn probe(&self, _: &Seat<'_>, _: &mut [u8]) -> Result<(), Reason> {
+        match lock(&self.0.probes).pop_front() {
+            Some(reason) => Err(reason),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Bench {
+    handle: Arc<Handle>,
+    scripts: Vec<Arc<Script>>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+fn settings() -> Settings {
+    Settings {
+        sessions: Sessions::Fixed(1),
+        verify: true,
+        queue: 100,
+        deadline: LONG,
+        hang_limit: LONG,
+        hedge_after: None,
+        retry_interval: Duration::from_millis(1),
+        open_timeout: LONG,
+        reinitialize: true,
+        reject_when_down: false,
+    }
+}
+
+fn start(settings: Settings, places: usize) -> Bench {
+    let (turn, library) = mock();
+    let module = Arc::new(Module::with_library(library, Path::new("mock"), None).unwrap());
+    let entered = module.enter().unwrap();
+    let token = Token::find(&module, &entered, &Uri::default()).unwrap();
+    drop(entered);
+    let mut scripts = Vec::new();
+    let places = (0..places).map(|at| {
+        let script = Arc::new(Script::default());
+        scripts.push(script.clone());
+        Place {
+            uri: format!("pkcs11:object={at}"),
+            module: module.clone(),
+            token: token.clone(),
+            pin: Some(Pin::value("1234".to_owned())),
+            duty: Box::new(Scripted(script)),
+            meter: PlaceMeter::new("key", "token"),
+            located: Mutex::new(None),
+            fresh_start: Mutex::new(None),
+        }
+    });
+    let places = places.collect();
+    let meter = KeyMeter::new("key");
+    let profile = Profile::standard();
+    let handle = Pool::start(settings, profile, places, Vec::new(), meter, "sign").unwrap();
+    Bench {
+        handle,
+        scripts,
+        _turn: turn,
+    }
+}
+
+impl Bench {
+    fn submit(&self, data: &[u8]) -> Result<Pending, Error> {
+        self.handle.pool.submit(&self.handle, 0, data)
+    }
+
+    /// Submits, and waits until it is inside.
+    fn submit_inside(&self, data: &[u8]) -> Pending {
+        let before = self.inside();
+        let pending = self.submit(data).unwrap();
+        until(|| self.inside() > before);
+        pending
+    }
+
+    fn inside(&self) -> usize {
+        let scripts = self.scripts.iter();
+        scripts.map(|script| script.inside.load(SeqCst)).sum()
+    }
+
+    fn stats(&self) -> Stats {
+        self.handle.pool.stats()
+    }
+
+    fn end(self) {
+        let pool = self.handle.pool.clone();
+        self.scripts.iter().for_each(|script| script.release());
+        drop(self.handle);
+        pool.wait_for_end();
+        assert_eq!(lock(&pool.queue).threads, 0);
+    }
+}
+
+fn until(condition: impl Fn() -> bool) {
+    for _ in 0..10_000 {
+        if condition() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("has not come true in ten seconds");
+}
+
+fn wait(mut pending: Pending) -> Result<Vec<u8>, Error> {
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..10_000 {
+        if let Poll::Ready(outcome) = pending.poll(&mut cx) {
+            return outcome;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("no outcome in ten seconds");
+}
+
+fn call(code: sys::CK_RV) -> Reason {
+    Reason::Call(Failure {
+        function: "C_Sign",
+        code: Code::new(code),
+    })
+}
+
+fn text(outcome: Result<Vec<u8>, Error>) -> String {
+    outcome.unwrap_err().to_string()
+}
+
+#[test]
+fn a_full_queue_refuses_at_once() {
+    let bench = start(
+        Settings {
+            queue: 2,
+            ..settings()
+        },
+        1,
+    );
+    *lock(&bench.scripts[0].hold) = 1;
+    let first = bench.submit_inside(b"1");
+    let others = [bench.submit(b"2").unwrap(), bench.submit(b"3").unwrap()];
+    let refused = bench.submit(b"4").err().unwrap();
+    let expected = "backend pkcs11 is not available: pkcs11:object=0: 2 requests wait already";
+    assert_eq!(refused.to_string(), expected);
+    assert!(!bench.handle.pool.busy().room);
+    bench.scripts[0].release();
+    assert_eq!(wait(first).unwrap(), b"1");
+    for (data, pending) in [b"2", b"3"].into_iter().zip(others) {
+        assert_eq!(wait(pending).unwrap(), data);
+    }
+    let stats = bench.stats();
+    assert_eq!((stats.requests, stats.rejected), (3, 1));
+    bench.end();
+}
+
+#[test]
+fn a_deadline_ends_what_waits_and_what_is_inside() {
+    let bench = start(
+        Settings {
+            deadline: SOON,
+            ..settings()
+        },
+        1,
+    );
+    *lock(&bench.scripts[0].hold) = 1;
+    let inside = bench.submit_inside(b"1");
+    let waiting = bench.submit(b"2").unwrap();
+    for pending in [waiting, inside] {
+        let text = text(wait(pending));
+        assert!(text.contains("not done within 0.04 s"), "{text}");
+    }
+    bench.scripts[0].release();
+    until(|| bench.inside() == 0);
+    // The one that waited never got to the token.
+    assert_eq!(bench.scripts[0].performed.load(SeqCst), 1);
+    assert_eq!(bench.stats().expired, 2);
+    assert_eq!(wait(bench.submit(b"3").unwrap()).unwrap(), b"3");
+    bench.end();
+}
+
+#[test]
+fn what_nobody_wants_is_taken_out() {
+    let bench = start(settings(), 1);
+    *lock(&bench.scripts[0].hold) = 1;
+    let inside = bench.submit_inside(b"1");
+    let waiting: Vec<_> = (0..10).map(|_| bench.submit(b"2").unwrap()).collect();
+    assert_eq!(bench.stats().queued, 10);
+    drop(waiting);
+    assert_eq!(bench.stats().queued, 0);
+    drop(inside);
+    assert_eq!(bench.stats().cancelled, 11);
+    bench.scripts[0].release();
+    assert_eq!(wait(bench.submit(b"3").unwrap()).unwrap(), b"3");
+    assert_eq!(bench.scripts[0].performed.load(SeqCst), 2);
+    bench.end();
+}
+
+#[test]
+fn a_thread_that_hangs_is_replaced() {
+    let bench = start(
+        Settings {
+            hang_limit: SOON,
+            ..settings()
+        },
+        1,
+    );
+    *lock(&bench.scripts[0].hold) = 1;
+    let pending = bench.submit_inside(b"1");
+    // The second thread does it, while the first is still inside.
+    assert_eq!(wait(pending).unwrap(), b"1");
+    let place = bench.stats().places.remove(0);
+    assert_eq!((place.abandoned, place.hanging), (1, 1));
+    assert!(place.up);
+    bench.scripts[0].release();
+    until(|| bench.stats().places[0].hanging == 0);
+    assert_eq!(wait(bench.submit(b"2").unwrap()).unwrap(), b"2");
+    bench.end();
+}
+
+#[test]
+fn an_error_costs_the_session_and_a_second_try_succeeds() {
+    let bench = start(settings(), 1);
+    lock(&bench.scripts[0].failures).push_back(call(sys::CKR_OPERATION_ACTIVE));
+    assert_eq!(wait(bench.submit(b"1").unwrap()).unwrap(), b"1");
+    // Handle 1 is the login's.
+    assert_eq!(state().closed, [2]);
+    let place = bench.stats().places.remove(0);
+    assert_eq!((place.done, place.retried, place.outages), (1, 1, 0));
+    assert_eq!(place.codes[&Code::new(sys::CKR_OPERATION_ACTIVE)], 1);
+    bench.end();
+}
+
+#[test]
+fn a_lost_token_is_probed_and_its_module_initialised_again() {
+    let bench = start(settings(), 1);
+    let lost = call(sys::CKR_DEVICE_ERROR);
+    lock(&bench.scripts[0].failures).push_back(lost.clone());
+    // Once before initialising again, and then some more until the token is back.
+    *lock(&bench.scripts[0].probes) = vec![lost; 5].into();
+    assert_eq!(wait(bench.submit(b"1").unwrap()).unwrap(), b"1");
+    let place = bench.stats().places.remove(0);
+    assert_eq!((place.outages, place.retried), (1, 1));
+    assert!(place.reinitialized >= 1, "{}", place.reinitialized);
+    assert!(state().calls.contains(&"C_Finalize"));
+    bench.end();
+}
+
+#[test]
+fn a_token_that_merely_stumbles_keeps_its_sessions() {
+    let bench = start(settings(), 1);
+    lock(&bench.scripts[0].failures).push_back(call(sys::CKR_DEVICE_ERROR));
+    assert_eq!(wait(bench.submit(b"1").unwrap()).unwrap(), b"1");
+    assert_eq!(bench.stats().places[0].reinitialized, 0);
+    assert_eq!(bench.stats().places[0].outages, 1);
+    bench.end();
+}
+
+#[test]
+fn handles_of_an_earlier_generation_are_not_closed() {
+    let bench = start(settings(), 1);
+    assert_eq!(wait(bench.submit(b"1").unwrap()).unwrap(), b"1");
+    let place = &bench.handle.pool.places[0];
+    let none = Duration::ZERO;
+    assert_eq!(place.module.recover(1, none, LONG), Ok(true));
+    assert_eq!(wait(bench.submit(b"2").unwrap()).unwrap(), b"2");
+    // Sessions 1 and 2 were opened anew; closing "2" would have hit the new one.
+    assert!(state().closed.is_empty());
+    assert_eq!(bench.stats().places[0].sessions, 1);
+    bench.end();
+}
+
+#[test]
+fn what_the_caller_did_wrong_is_reported() {
+    let bench = start(settings(), 1);
+    let wrong = call(sys::CKR_KEY_FUNCTION_NOT_PERMITTED);
+    lock(&bench.scripts[0].failures).push_back(wrong);
+    let text = text(wait(bench.submit(b"1").unwrap()));
+    let expected = "backend pkcs11 failed to sign: pkcs11:object=0: C_Sign returned \
+                    CKR_KEY_FUNCTION_NOT_PERMITTED";
+    assert_eq!(text, expected);
+    assert_eq!(bench.stats().places[0].retried, 0);
+    bench.end();
+}
+
+#[test]
+fn a_wrong_signature_gets_one_more_chance() {
+    let bench = start(settings(), 1);
+    lock(&bench.scripts[0].failures).push_back(Reason::WrongSignature);
+    assert_eq!(wait(bench.submit(b"1").unwrap()).unwrap(), b"1");
+    *lock(&bench.scripts[0].failures) = vec![Reason::WrongSignature; 2].into();
+    let text = text(wait(bench.submit(b"2").unwrap()));
+    assert!(text.contains("does not verify"), "{text}");
+    assert_eq!(bench.stats().places[0].wrong, 3);
+    bench.end();
+}
+
+#[test]
+fn a_request_is_not_tried_for_ever() {
+    let bench = start(settings(), 1);
+    let failures = vec![call(sys::CKR_FUNCTION_FAILED); 100];
+    *lock(&bench.scripts[0].failures) = failures.into();
+    let text = text(wait(bench.submit(b"1").unwrap()));
+    assert!(text.contains("CKR_FUNCTION_FAILED"), "{text}");
+    assert_eq!(bench.scripts[0].performed.load(SeqCst), 4);
+    bench.end();
+}
+
+#[test]
+fn another_token_takes_over() {
+    let bench = start(settings(), 2);
+    let lost = call(sys::CKR_DEVICE_REMOVED);
+    for script in &bench.scripts[..1] {
+        *lock(&script.failures) = vec![lost.clone(); 1000].into();
+        *lock(&script.probes) = vec![lost.clone(); 100_000].into();
+    }
+    for n in 0..50u8 {
+        assert_eq!(wait(bench.submit(&[n]).unwrap()).unwrap(), [n]);
+    }
+    let stats = bench.stats();
+    assert_eq!(stats.places[1].done, 50, "{stats}");
+    assert!(bench.handle.pool.busy().up);
+    bench.end();
+}
+
+#[test]
+fn what_takes_long_goes_to_another_token_too() {
+    let settings = Settings {
+        hedge_after: Some(Duration::from_millis(8)),
+        ..settings()
+    };
+    let bench = start(settings, 2);
+    bench
+        .scripts
+        .iter()
+        .for_each(|script| *lock(&script.hold) = 1);
+    let first = bench.submit_inside(b"1");
+    let at = usize::from(bench.scripts[1].inside.load(SeqCst) == 1);
+    // The other one is to answer.
+    *lock(&bench.scripts[1 - at].hold) = 0;
+    assert_eq!(wait(first).unwrap(), b"1");
+    assert_eq!(bench.stats().places[at].hedged, 1);
+    assert_eq!(bench.inside(), 1);
+    bench.scripts[at].release();
+    bench.end();
+}
+
+#[test]
+fn a_busy_token_gets_less_at_once() {
+    let settings = Settings {
+        sessions: Sessions::Adaptive { min: 1, max: 64 },
+        ..settings()
+    };
+    let bench = start(settings, 1);
+    assert_eq!(bench.stats().places[0].width, 4);
+    lock(&bench.scripts[0].failures).push_back(call(sys::CKR_SESSION_COUNT));
+    assert_eq!(wait(bench.submit(b"1").unwrap()).unwrap(), b"1");
+    assert_eq!(bench.stats().places[0].width, 1);
+    assert_eq!(bench.stats().places[0].outages, 0);
+    bench.end();
+}
+
+#[test]
+fn while_no_token_answers_requests_wait_or_are_refused() {
+    for reject_when_down in [false, true] {
+        let settings = Settings {
+            reject_when_down,
+            retry_interval: Duration::from_millis(20),
+            ..settings()
+        };
+        let bench = start(settings, 1);
+        let lost = call(sys::CKR_TOKEN_NOT_PRESENT);
+        lock(&bench.scripts[0].failures).push_back(lost.clone());
+        *lock(&bench.scripts[0].probes) = vec![lost; 100_000].into();
+        let first = bench.submit(b"1").unwrap();
+        until(|| !bench.handle.pool.busy().up);
+        let second = bench.submit(b"2");
+        if reject_when_down {
+            let text = second.err().unwrap().to_string();
+            assert!(text.contains("no token answers"), "{text}");
+        } else {
+            lock(&bench.scripts[0].probes).clear();
+            assert_eq!(wait(second.unwrap()).unwrap(), b"2");
+        }
+        lock(&bench.scripts[0].probes).clear();
+        assert_eq!(wait(first).unwrap(), b"1");
+        bench.end();
+    }
+}
+
+#[test]
+fn closing_ends_what_waits() {
+    let bench = start(settings(), 1);
+    *lock(&bench.scripts[0].hold) = 1;
+    let inside = bench.submit_inside(b"1");
+    let waiting = bench.submit(b"2").unwrap();
+    bench.handle.pool.close();
+    assert!(text(wait(waiting)).contains("the key was closed"));
+    bench.scripts[0].release();
+    assert_eq!(wait(inside).unwrap(), b"1");
+    bench.end();
+}

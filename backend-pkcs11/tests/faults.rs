@@ -1,0 +1,547 @@
+//! What the backend makes of each fault of a token.
+
+mod common;
+
+use std::{sync::Arc, thread, time::Duration};
+
+use backend_pkcs11::{Load, OpenError, PinError, Pkcs11Key, Profile, Reason, Sessions};
+use common::{Faults, bench, eventually, threads};
+use crypto_api::{Error, SignatureScheme as S, SigningKey};
+use test_tokens::Key;
+
+const P256: &[Key] = &[Key::P256];
+const ECDSA: S = S::ECDSA_SECP256R1_SHA256;
+
+#[test]
+fn no_call_runs_on_the_callers_thread_and_no_lookup_on_the_signing_path() {
+    let test = "no_call_runs_on_the_callers_thread_and_no_lookup_on_the_signing_path";
+    let script = "[[rule]]\nname = 'slow'\nfunctions = ['C_FindObjects*']\nlatency_ms = 20";
+    bench(test, P256, script, |bench| {
+        let key = bench
+            .builder(Key::P256)
+            .sessions(Sessions::Fixed(2))
+            .open()
+            .unwrap();
+        let mut faults = bench.control();
+        bench.sign(&key, ECDSA).unwrap();
+        let lookups = |faults: &mut Faults| faults.count("calls C_FindObjectsInit");
+        let before = lookups(&mut faults);
+        let tally = bench.load(&key, ECDSA, 4, || faults.reaches("calls C_Sign", 300));
+        assert!(tally.errors.is_empty(), "{tally:?}");
+        // Each session may look once, not each signature.
+        assert!(lookups(&mut faults) <= before + 1, "{before}");
+        key.close();
+        let stats = faults.stats();
+        let callers: Vec<_> = stats
+            .iter()
+            .filter(|(name, _)| name.starts_with("thread ") && !name.contains("pkcs11"))
+            .collect();
+        assert!(callers.is_empty(), "{callers:?}");
+        assert_eq!(stats.violations(), 0);
+        assert_eq!(stats.get("sessions open"), 0);
+    });
+}
+
+#[test]
+fn a_wrong_signature_never_leaves() {
+    let keys = [Key::P256, Key::Rsa2048, Key::Ed25519];
+    bench(
+        "a_wrong_signature_never_leaves",
+        &keys,
+        "seed = 3",
+        |bench| {
+            for (name, scheme) in [
+                (Key::P256, ECDSA),
+                (Key::Ed25519, S::ED25519),
+                (Key::Rsa2048, S::RSA_PSS_RSAE_SHA256),
+            ] {
+                let key = bench
+                    .builder(name)
+                    .sessions(Sessions::Fixed(2))
+                    .open()
+                    .unwrap();
+                let mut faults = bench.control();
+                for fault in ["flip", "truncate", "other-key"] {
+                    faults.say(&format!(
+                        "rule {{name='liar', functions=['C_Sign'], signature='{fault}', \
+                     when={{every=3}}}}"
+                    ));
+                    // The load itself panics at a wrong signature.
+                    let tally = bench.load(&key, scheme, 2, || faults.reaches("rule liar", 20));
+                    assert!(tally.good > 0, "{fault} {tally:?}");
+                    faults.say("clear");
+                }
+                assert!(key.stats().places[0].wrong >= 60, "{}", key.stats());
+                // When every signature is wrong, the request fails and says so.
+                faults.say("rule {name='liar', functions=['C_Sign'], signature='flip'}");
+                let error = bench.sign(&key, scheme).unwrap_err();
+                assert!(matches!(error, Error::Backend { .. }), "{error}");
+                assert!(error.to_string().contains("does not verify"), "{error}");
+                faults.say("clear");
+                eventually("it signs again", || bench.sign(&key, scheme).is_ok());
+                key.close();
+            }
+        },
+    );
+}
+
+#[test]
+fn a_session_is_not_used_after_an_error() {
+    // The operation stays active, so the next call on the same session would fail too.
+    let script = "[[rule]]\nname = 'lost'\nfunctions = ['C_Sign']\n\
+                  codes = ['CKR_FUNCTION_FAILED', 'CKR_CANCEL']\nwhen = { after = 3, every = 5 }";
+    bench(
+        "a_session_is_not_used_after_an_error",
+        P256,
+        script,
+        |bench| {
+            let key = bench
+                .builder(Key::P256)
+                .sessions(Sessions::Fixed(2))
+                .open()
+                .unwrap();
+            let mut faults = bench.control();
+            let tally = bench.load(&key, ECDSA, 3, || faults.reaches("rule lost", 50));
+            assert!(tally.errors.is_empty(), "{tally:?}");
+            let stats = faults.stats();
+            assert_eq!(stats.get("code C_SignInit CKR_OPERATION_ACTIVE"), 0);
+            assert_eq!(stats.violations(), 0);
+            let place = &key.stats().places[0];
+            assert!(place.retried >= 50, "{place:?}");
+            let counted: u64 = place.codes.values().sum();
+            assert_eq!(
+                counted,
+                stats.get("code C_Sign CKR_FUNCTION_FAILED") + stats.get("code C_Sign CKR_CANCEL")
+            );
+            key.close();
+            assert_eq!(faults.count("sessions open"), 0);
+        },
+    );
+}
+
+#[test]
+fn fewer_sessions_than_threads_suffice() {
+    bench(
+        "fewer_sessions_than_threads_suffice",
+        P256,
+        "sessions = 3",
+        |bench| {
+            let key = bench
+                .builder(Key::P256)
+                .sessions(Sessions::Fixed(8))
+                .open()
+                .unwrap();
+            let mut faults = bench.control();
+            let tally = bench.load(&key, ECDSA, 8, || faults.reaches("calls C_Sign", 500));
+            assert!(tally.errors.is_empty(), "{tally:?}\n{}", key.stats());
+            assert!(faults.count("sessions open") <= 3);
+            // Somebody else takes what there is, and gives it back.
+            faults.say("set sessions=1");
+            faults.say("lose-sessions");
+            let pending = key.sign(ECDSA, b"meanwhile", &*bench.provider.random);
+            thread::sleep(Duration::from_millis(50));
+            faults.say("set sessions=3");
+            pending.spin().unwrap();
+            key.close();
+        },
+    );
+}
+
+#[test]
+fn throttling_is_not_taken_for_a_failure() {
+    let script = "seed = 5\n[[rule]]\nname = 'busy'\nfunctions = ['C_Sign']\n\
+                  codes = ['CKR_FUNCTION_FAILED']\nwhen = { after = 2, probability = 0.2 }";
+    bench(
+        "throttling_is_not_taken_for_a_failure",
+        P256,
+        script,
+        |bench| {
+            let builder = bench.builder(Key::P256).profile(Profile::cloudhsm());
+            let sessions = Sessions::Adaptive { min: 1, max: 16 };
+            let key = builder.sessions(sessions).open().unwrap();
+            let mut faults = bench.control();
+            let tally = bench.load(&key, ECDSA, 4, || faults.reaches("rule busy", 20));
+            let failed: u64 = tally.errors.values().sum();
+            // One that is unlucky four times in a row is told so: 0.2 to the power of 4.
+            assert!(failed * 100 <= tally.good + 100, "{tally:?}");
+            let place = &key.stats().places[0];
+            assert_eq!((place.reinitialized, place.outages), (0, 0), "{place:?}");
+            assert_eq!(faults.count("initialized times"), 1);
+            key.close();
+        },
+    );
+}
+
+#[test]
+fn a_call_that_hangs_costs_its_thread_and_no_request() {
+    let test = "a_call_that_hangs_costs_its_thread_and_no_request";
+    bench(test, P256, "", |bench| {
+        let builder = bench.builder(Key::P256).sessions(Sessions::Fixed(2));
+        let key = builder
+            .hang_limit(Duration::from_millis(150))
+            .open()
+            .unwrap();
+        let mut faults = bench.control();
+        bench.sign(&key, ECDSA).unwrap();
+        faults.say("rule {name='stuck', functions=['C_Sign'], hang=true, when={times=1}}");
+        // Done by another thread, on another session.
+        bench.sign(&key, ECDSA).unwrap();
+        let place = key.stats().places.remove(0);
+        assert_eq!((place.abandoned, place.hanging), (1, 1), "{place:?}");
+        assert_eq!(faults.count("hanging now"), 1);
+        let tally = bench.load(&key, ECDSA, 2, || faults.reaches("calls C_Sign", 50));
+        assert!(tally.errors.is_empty(), "{tally:?}");
+        // The call comes back: its thread ends, and its result goes nowhere.
+        faults.say("release");
+        eventually("nothing hangs", || key.stats().places[0].hanging == 0);
+        bench.sign(&key, ECDSA).unwrap();
+        assert_eq!(faults.stats().violations(), 0);
+        let before = threads();
+        key.close();
+        eventually("the threads end", || threads() < before);
+        assert_eq!(faults.count("sessions open"), 0);
+    });
+}
+
+#[test]
+fn a_token_that_hangs_altogether_fails_requests_at_their_deadline() {
+    let test = "a_token_that_hangs_altogether_fails_requests_at_their_deadline";
+    bench(test, P256, "", |bench| {
+        let builder = bench.builder(Key::P256).sessions(Sessions::Fixed(2));
+        let builder = builder.deadline(Duration::from_millis(300));
+        let key = builder
+            .hang_limit(Duration::from_millis(100))
+            .open()
+            .unwrap();
+        let mut faults = bench.control();
+        faults.say("rule {name='stuck', hang=true}");
+        let pending: Vec<_> = (0..100)
+            .map(|_| key.sign(ECDSA, b"parked", &*bench.provider.random))
+            .collect();
+        for op in pending {
+            let error = op.spin().unwrap_err();
+            assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+        }
+        let stats = key.stats();
+        assert_eq!((stats.expired, stats.queued), (100, 0), "{stats}");
+        faults.say("clear");
+        faults.say("release");
+        eventually("it signs again", || bench.sign(&key, ECDSA).is_ok());
+        eventually("nothing hangs", || key.stats().places[0].hanging == 0);
+        let place = &key.stats().places[0];
+        assert!(
+            place.abandoned < 40,
+            "threads are not given up without end: {place:?}"
+        );
+        key.close();
+    });
+}
+
+#[test]
+fn a_token_comes_back_and_what_waited_is_done() {
+    bench(
+        "a_token_comes_back_and_what_waited_is_done",
+        P256,
+        "",
+        |bench| {
+            let key = bench.builder(Key::P256).open().unwrap();
+            let mut faults = bench.control();
+            faults.say("remove keyway");
+            let pending: Vec<_> = (0..50)
+                .map(|_| key.sign(ECDSA, b"parked", &*bench.provider.random))
+                .collect();
+            eventually("the loss is noticed", || key.load() == Load::Down);
+            assert!(!key.stats().places[0].up);
+            faults.say("return keyway");
+            for op in pending {
+                op.spin().unwrap();
+            }
+            assert_eq!(key.load(), Load::Normal { queued: 0 });
+            let stats = key.stats();
+            assert!(
+                stats.places[0].outages >= 1 && stats.places[0].up,
+                "{stats}"
+            );
+            assert_eq!(faults.stats().violations(), 0);
+            key.close();
+        },
+    );
+}
+
+#[test]
+fn a_token_that_forgot_its_sessions_and_login_needs_no_fresh_start() {
+    let test = "a_token_that_forgot_its_sessions_and_login_needs_no_fresh_start";
+    bench(test, P256, "", |bench| {
+        let key = bench
+            .builder(Key::P256)
+            .sessions(Sessions::Fixed(4))
+            .open()
+            .unwrap();
+        let mut faults = bench.control();
+        let tally = bench.load(&key, ECDSA, 6, || {
+            for round in 1..=5 {
+                let logins = faults.count("calls C_Login");
+                faults.say("lose-sessions");
+                faults.reaches("calls C_Login", logins + 1);
+                let done = key.stats().places[0].done;
+                eventually("it signs again", || key.stats().places[0].done > done + 50);
+                println!("round {round}: {}", key.stats());
+            }
+        });
+        assert!(tally.errors.is_empty(), "{tally:?}");
+        assert_eq!(faults.count("initialized times"), 1);
+        assert_eq!(faults.stats().violations(), 0);
+        key.close();
+    });
+}
+
+#[test]
+fn a_poisoned_module_is_initialised_again_without_touching_old_handles() {
+    let test = "a_poisoned_module_is_initialised_again_without_touching_old_handles";
+    bench(test, P256, "handles = 'unique'", |bench| {
+        let key = bench
+            .builder(Key::P256)
+            .sessions(Sessions::Fixed(4))
+            .open()
+            .unwrap();
+        let mut faults = bench.control();
+        let tally = bench.load(&key, ECDSA, 6, || {
+            for round in 1..=10 {
+                let signed = faults.count("calls C_Sign");
+                faults.reaches("calls C_Sign", signed + 50);
+                faults.say("poison");
+                faults.reaches("initialized times", 1 + round);
+            }
+            let signed = faults.count("calls C_Sign");
+            faults.reaches("calls C_Sign", signed + 50);
+        });
+        assert!(tally.errors.is_empty(), "{tally:?}");
+        let stats = faults.stats();
+        // Not under a call, and no handle of before.
+        assert_eq!(stats.violations(), 0, "{stats:?}");
+        let place = &key.stats().places[0];
+        assert_eq!(place.reinitialized + 1, stats.get("initialized times"));
+        assert!(place.outages >= 10, "{place:?}");
+        key.close();
+        assert_eq!(faults.count("sessions open"), 0);
+    });
+}
+
+#[test]
+fn handles_that_begin_anew_are_not_closed_by_their_former_owners() {
+    let test = "handles_that_begin_anew_are_not_closed_by_their_former_owners";
+    bench(test, P256, "handles = 'restart'", |bench| {
+        let key = bench
+            .builder(Key::P256)
+            .sessions(Sessions::Fixed(4))
+            .open()
+            .unwrap();
+        let mut faults = bench.control();
+        let tally = bench.load(&key, ECDSA, 6, || {
+            for round in 1..=5 {
+                faults.say("poison CKR_GENERAL_ERROR");
+                faults.reaches("initialized times", 1 + round);
+                let signed = faults.count("calls C_Sign");
+                faults.reaches("calls C_Sign", signed + 50);
+            }
+        });
+        assert!(tally.errors.is_empty(), "{tally:?}");
+        let stats = faults.stats();
+        // A session that somebody else has closed would answer this.
+        assert!(
+            stats
+                .iter()
+                .all(|(name, _)| !name.contains("SESSION_HANDLE_INVALID")),
+            "{stats:?}"
+        );
+        key.close();
+    });
+}
+
+#[test]
+fn storms_are_survived() {
+    bench("storms_are_survived", P256, "seed = 11", |bench| {
+        let key = bench
+            .builder(Key::P256)
+            .sessions(Sessions::Fixed(4))
+            .open()
+            .unwrap();
+        let mut faults = bench.control();
+        let before = threads();
+        let tally = bench.load(&key, ECDSA, 8, || {
+            for codes in [
+                "'CKR_DEVICE_ERROR', 'CKR_GENERAL_ERROR', 'CKR_DEVICE_REMOVED'",
+                "'CKR_SESSION_HANDLE_INVALID', 'CKR_SESSION_CLOSED'",
+                "'CKR_TOKEN_NOT_PRESENT', 'CKR_CRYPTOKI_NOT_INITIALIZED'",
+                "'CKR_USER_NOT_LOGGED_IN', 'CKR_KEY_HANDLE_INVALID'",
+                "'CKR_HOST_MEMORY', 'CKR_DEVICE_MEMORY', 'CKR_SESSION_COUNT'",
+            ] {
+                // Any function that such a code may come from, a tenth of the calls.
+                faults.say(&format!(
+                    "rule {{name='storm', functions=['C_Sign*', 'C_OpenSession', \
+                     'C_FindObjects*', 'C_GetAttributeValue'], codes=[{codes}], \
+                     when={{probability=0.1}}}}"
+                ));
+                faults.reaches("rule storm", 40);
+                faults.say("drop storm");
+                let signed = faults.count("calls C_Sign");
+                faults.reaches("calls C_Sign", signed + 100);
+            }
+        });
+        println!("{tally:?}\n{}", key.stats());
+        // Errors are allowed in a storm; they say that the token is away.
+        assert!(tally.good >= 500, "{tally:?}");
+        let mut errors = tally.errors.keys();
+        assert!(
+            errors.all(|error| error.contains("is not available")),
+            "{tally:?}"
+        );
+        let stats = faults.stats();
+        assert_eq!(stats.violations(), 0, "{stats:?}");
+        bench.sign(&key, ECDSA).unwrap();
+        assert!(threads() <= before + 8, "{}", threads());
+        key.close();
+        assert_eq!(faults.count("sessions open"), 0);
+    });
+}
+
+fn pin_refused(result: Result<Pkcs11Key, OpenError>) -> PinError {
+    match result.map(drop).unwrap_err().reason() {
+        Reason::Pin(error) => error.clone(),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn the_last_try_of_a_pin_is_left_to_people() {
+    let script = "pin = { tries = 3, failed = 2 }";
+    bench(
+        "the_last_try_of_a_pin_is_left_to_people",
+        P256,
+        script,
+        |bench| {
+            let error = pin_refused(bench.builder(Key::P256).open());
+            println!("{error}");
+            let mut faults = bench.control();
+            assert_eq!(faults.count("calls C_Login"), 0);
+            // A locked one is not tried either.
+            faults.say("set pin={tries=3, failed=3}");
+            let locked = pin_refused(bench.builder(Key::P256).open());
+            println!("{locked}");
+            assert_ne!(error, locked);
+            assert_eq!(faults.count("calls C_Login"), 0);
+            faults.say("set pin={tries=3, failed=1}");
+            bench.builder(Key::P256).open().unwrap().close();
+        },
+    );
+}
+
+#[test]
+fn a_refused_pin_is_not_tried_again() {
+    let script = "pin = { tries = 10 }";
+    bench("a_refused_pin_is_not_tried_again", P256, script, |bench| {
+        let key = bench.builder(Key::P256).open().unwrap();
+        let mut faults = bench.control();
+        let wrong = bench
+            .uri(Key::P256)
+            .replace("pin-value=1234", "pin-value=4321");
+        // The PIN was changed behind the program's back, and the login is gone.
+        faults.say("rule {name='changed', functions=['C_Login'], codes=['CKR_PIN_INCORRECT']}");
+        let logins = faults.count("calls C_Login");
+        faults.say("lose-sessions");
+        for _ in 0..5 {
+            let error = bench.sign(&key, ECDSA).unwrap_err();
+            // It is told at once, and not that the time is over.
+            assert!(error.to_string().contains("PIN"), "{error}");
+            assert!(!error.to_string().contains("1234"), "{error}");
+        }
+        assert_eq!(key.stats().expired, 0);
+        thread::sleep(Duration::from_millis(300));
+        assert_eq!(faults.count("calls C_Login"), logins + 1, "{}", key.stats());
+        key.close();
+        let error = Pkcs11Key::builder(wrong, &bench.provider)
+            .open()
+            .unwrap_err();
+        assert!(!error.to_string().contains("4321"), "{error}");
+    });
+}
+
+#[test]
+fn another_token_takes_over() {
+    bench("another_token_takes_over", P256, "", |bench| {
+        let second = bench.copy("second", "");
+        let key = bench
+            .builder(Key::P256)
+            .also_at(bench.token.uri_through(Key::P256, &second))
+            .sessions(Sessions::Fixed(2))
+            .open()
+            .unwrap();
+        let (mut one, mut two) = (bench.control(), Faults::of(&second));
+        let tally = bench.load(&key, ECDSA, 6, || {
+            one.reaches("calls C_Sign", 20);
+            two.reaches("calls C_Sign", 20);
+            one.say("remove");
+            let signed = two.count("calls C_Sign");
+            two.reaches("calls C_Sign", signed + 200);
+            one.say("return");
+            let signed = one.count("calls C_Sign");
+            one.reaches("calls C_Sign", signed + 50);
+            two.say("poison");
+            two.reaches("initialized times", 2);
+        });
+        assert!(tally.errors.is_empty(), "{tally:?}\n{}", key.stats());
+        assert_eq!(one.stats().violations() + two.stats().violations(), 0);
+        key.close();
+    });
+}
+
+#[test]
+fn a_slow_token_is_hedged_by_another() {
+    bench("a_slow_token_is_hedged_by_another", P256, "", |bench| {
+        let second = bench.copy("second", "");
+        let key = bench
+            .builder(Key::P256)
+            .also_at(bench.token.uri_through(Key::P256, &second))
+            .sessions(Sessions::Fixed(2))
+            .hedge_after(Duration::from_millis(20))
+            .open()
+            .unwrap();
+        let (mut one, mut two) = (bench.control(), Faults::of(&second));
+        // Either may get it first; whoever is slow, the other one does it too.
+        for slow in [&mut one, &mut two] {
+            slow.say("rule {name='slow', functions=['C_Sign'], latency_ms=300.0}");
+        }
+        bench.sign(&key, ECDSA).unwrap();
+        let hedged: u64 = key.stats().places.iter().map(|place| place.hedged).sum();
+        assert_eq!(hedged, 1, "{}", key.stats());
+        assert_eq!(one.count("rule slow") + two.count("rule slow"), 2);
+        key.close();
+    });
+}
+
+#[test]
+fn a_full_queue_and_a_lost_token_go_to_the_fallback_key() {
+    let test = "a_full_queue_and_a_lost_token_go_to_the_fallback_key";
+    bench(test, P256, "", |bench| {
+        // The same key, reached another way.
+        let second = bench.copy("second", "");
+        let uri = bench.token.uri_through(Key::P256, &second);
+        let other = Pkcs11Key::builder(uri, &bench.provider).open().unwrap();
+        let builder = bench.builder(Key::P256).fallback(Arc::new(other.clone()));
+        let key = builder.open().unwrap();
+        let mut faults = bench.control();
+        faults.say("remove keyway");
+        eventually("the fallback signs", || {
+            let _ = bench.sign(&key, ECDSA);
+            key.stats().fallback > 0
+        });
+        bench.sign(&key, ECDSA).unwrap();
+        faults.say("return keyway");
+        eventually("the token is used again", || key.stats().places[0].up);
+        let done = key.stats().places[0].done;
+        bench.sign(&key, ECDSA).unwrap();
+        assert!(key.stats().places[0].done > done);
+        key.close();
+        other.close();
+    });
+}
