@@ -86,6 +86,8 @@ pub use crypto_api as crypto;
 pub use rustls_pki_types as pki_types;
 pub use tls_core as tls;
 
+#[cfg(feature = "pkcs11")]
+pub use builder::RotatingCertificate;
 pub use builder::{
     Algorithm, Builder, ClientBuilder, ClientRole, Credentials, ServerBuilder, ServerRole, Trust,
 };

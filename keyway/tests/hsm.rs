@@ -4,18 +4,20 @@
 mod support;
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use keyway::pkcs11::{Pkcs11Key, Sessions};
+use keyway::pkcs11::{Pin, Pkcs11Key, Sessions};
 use keyway::pki_types::CertificateDer;
 use keyway::tls::AlertDescription;
 use keyway::tokio::{Acceptor, Connector, TlsStream};
 use keyway::{
-    ClientBuilder, ClientConfig, Credentials, Error, ServerBuilder, Stream, Trust, provider,
+    ClientBuilder, ClientConfig, Credentials, Error, RotatingCertificate, ServerBuilder,
+    SignatureScheme, Stream, Trust, provider,
 };
 use pkcs11_fault::{Control, Script};
 use support::{localhost, tls_error};
@@ -136,9 +138,7 @@ fn what_is_wrong_names_the_option_and_the_key() {
                 .output()
                 .unwrap();
             assert!(import.status.success(), "{import:?}");
-            let bare = uri
-                .replace("object=p256", "object=bare")
-                .replace("id=%02", "id=%77");
+            let bare = uri.replace("object=p256", "object=bare");
             let message = refused(Credentials::pkcs11(bare));
             assert!(
                 message.contains("object=bare") && message.contains("holds no certificate"),
@@ -331,5 +331,61 @@ fn a_client_that_leaves_takes_its_request_along() {
             eventually(|| bench.ended[1].load(SeqCst) == 20).await;
             echo(&mut bench.connect().await.unwrap()).await;
         });
+    });
+}
+
+#[test]
+fn a_key_is_exchanged_while_connections_go_on() {
+    let test = "a_key_is_exchanged_while_connections_go_on";
+    isolated(test, Kind::SoftHsm, |dir| {
+        let keys = [Key::P256, Key::P384];
+        let Some(token) = Token::make_or_skip(Kind::SoftHsm, dir, &keys) else {
+            return;
+        };
+        let provider = provider::fastest().unwrap();
+        let pin = dir.join("pin");
+        fs::write(&pin, PIN).unwrap();
+        let builder = |key| {
+            let uri = token.uri(key).replace(&format!("pin-value={PIN}&"), "");
+            Pkcs11Key::builder(uri, &provider).pin(Pin::file(&pin))
+        };
+        let certificate = Arc::new(RotatingCertificate::open(builder(Key::P256)).unwrap());
+        let server = ServerBuilder::new().certificate_selector(certificate.clone());
+        let server = server.build().unwrap();
+        let connect = || {
+            let (near, far) = support::tcp();
+            let server = server.clone();
+            std::thread::spawn(move || {
+                let mut stream = Stream::server(server, far);
+                let mut byte = [0];
+                while let Ok(1) = stream.read(&mut byte) {
+                    stream.write_all(&byte).unwrap();
+                    stream.flush().unwrap();
+                }
+            });
+            let mut stream = Stream::client(client(&token), localhost(), near).unwrap();
+            stream.handshake().unwrap();
+            stream
+        };
+        let scheme = |stream: &Stream<_>| stream.connection().signature_scheme().unwrap();
+        let mut old = connect();
+        assert_eq!(scheme(&old), SignatureScheme::ECDSA_SECP256R1_SHA256);
+        certificate.replace(builder(Key::P384)).unwrap();
+        let new = connect();
+        assert_eq!(scheme(&new), SignatureScheme::ECDSA_SECP384R1_SHA384);
+        old.write_all(b"x").unwrap();
+        old.flush().unwrap();
+        old.read_exact(&mut [0]).unwrap();
+
+        // What cannot be opened changes nothing.
+        let error = certificate.replace(builder(Key::Ed448)).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.starts_with("certificate_selector: pkcs11:") && message.contains("ed448"),
+            "{message}"
+        );
+        certificate.reload().unwrap();
+        let new = connect();
+        assert_eq!(scheme(&new), SignatureScheme::ECDSA_SECP384R1_SHA384);
     });
 }

@@ -28,17 +28,16 @@ impl TokenKey {
         option: &str,
         provider: &CryptoProvider,
     ) -> Result<Arc<CertifiedKey>, SetupError> {
-        let failed = |reason| SetupError::Pki {
-            option: option.into(),
-            reason,
-        };
         let key = match self {
             Self::Opened(key) => key.clone(),
             Self::At { uri, chain } => {
                 let mut builder = Pkcs11Key::builder(uri, provider);
                 if let Some(path) = chain {
                     // Before the token is asked: it may take its time.
-                    let chain = pki::load_certificates(path).map_err(failed)?;
+                    let chain = pki::load_certificates(path).map_err(|reason| SetupError::Pki {
+                        option: option.into(),
+                        reason,
+                    })?;
                     builder = builder.certificates(chain);
                 }
                 builder.open().map_err(|reason| SetupError::Pkcs11 {
@@ -48,23 +47,7 @@ impl TokenKey {
                 })?
             }
         };
-        let chain = key.certificate_chain().to_vec();
-        if chain.is_empty() {
-            return Err(SetupError::NoCertificateInToken {
-                option: option.into(),
-                uri: key.uri().into(),
-            });
-        }
-        let origin = |name: &str| pki::Origin::from(Path::new(name));
-        let (certificates, name) = (origin("certificate chain"), origin(key.uri()));
-        match pki::certified_key(chain, Arc::new(key)) {
-            Ok(certified) => Ok(Arc::new(certified)),
-            Err(reason) => Err(failed(pki::Error::Pair {
-                certificates,
-                key: name,
-                reason: Box::new(reason),
-            })),
-        }
+        certified(option, key)
     }
 
     /// Where chain and key are, the PIN left out.
@@ -79,5 +62,29 @@ impl TokenKey {
                 (chain.unwrap_or_else(|| "token".into()), uri)
             }
         }
+    }
+}
+
+/// An open key with the chain that came with it.
+pub(super) fn certified(option: &str, key: Pkcs11Key) -> Result<Arc<CertifiedKey>, SetupError> {
+    let chain = key.certificate_chain().to_vec();
+    if chain.is_empty() {
+        return Err(SetupError::NoCertificateInToken {
+            option: option.into(),
+            uri: key.uri().into(),
+        });
+    }
+    let origin = |name: &str| pki::Origin::from(Path::new(name));
+    let (certificates, name) = (origin("certificate chain"), origin(key.uri()));
+    match pki::certified_key(chain, Arc::new(key)) {
+        Ok(certified) => Ok(Arc::new(certified)),
+        Err(reason) => Err(SetupError::Pki {
+            option: option.into(),
+            reason: pki::Error::Pair {
+                certificates,
+                key: name,
+                reason: Box::new(reason),
+            },
+        }),
     }
 }
