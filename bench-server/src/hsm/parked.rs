@@ -233,10 +233,10 @@ impl Status {
         let mut body = vec![0; length];
         self.0.read_exact(&mut body)?;
         let status: serde_json::Value = serde_json::from_slice(&body)?;
-        let number = |pointer| status.pointer(pointer).and_then(serde_json::Value::as_u64);
+        let number = |pointer: &str| status.pointer(pointer).and_then(serde_json::Value::as_u64);
         let queued = number("/keys/0/queued").context("the status tells of no key")?;
-        let token = |what: &str| number(&format!("/keys/0/tokens/0/{what}")).unwrap_or(0);
-        Ok(usize::try_from(queued + token("in_flight"))?)
+        let in_token = number("/keys/0/tokens/0/in_flight").unwrap_or(0);
+        Ok(usize::try_from(queued + in_token)?)
     }
 }
 
