@@ -202,9 +202,13 @@ fn through_the_backend(
         }
         // A server looks when it is told to, not all the time: sleep until most are there.
         let middle = under_way.len() / 2;
-        while let Poll::Pending = under_way[middle].poll(&mut cx) {
-            std::thread::park();
-        }
+        let outcome = loop {
+            match under_way[middle].poll(&mut cx) {
+                Poll::Ready(outcome) => break outcome,
+                Poll::Pending => std::thread::park(),
+            }
+        };
+        assert!(outcome.is_ok(), "{outcome:?}");
         drop(under_way.remove(middle));
         done += 1;
         while let Some(op) = under_way.front_mut() {

@@ -166,7 +166,7 @@ pub(crate) fn rsa_modulus(key: &[u8]) -> Option<&[u8]> {
 /// An Ecdsa-Sig-Value (RFC 3279, section 2.2.3) of the two halves of `raw`. `None` if they
 /// are none: PKCS#11 3.1, section 6.3.1 wants r and s at the same length.
 pub(crate) fn ecdsa_signature(raw: &[u8]) -> Option<Vec<u8>> {
-    if raw.is_empty() || raw.len() % 2 != 0 {
+    if raw.is_empty() || !raw.len().is_multiple_of(2) {
         return None;
     }
     let (r, s) = raw.split_at_checked(raw.len() / 2)?;

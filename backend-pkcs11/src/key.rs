@@ -13,7 +13,7 @@ use crate::NAME;
 use crate::builder::{Builder, Sessions};
 use crate::code::Class;
 use crate::error::{OpenError, Reason};
-use crate::meter::{KeyMeter, PlaceMeter, Stats};
+use crate::meter::{KeyMeter, Stats};
 use crate::module::lock;
 use crate::opening::Opening;
 use crate::place::Place;
@@ -242,6 +242,7 @@ impl Builder {
             return Err(OpenError::new("pkcs11:", Reason::Setting("no URI")));
         };
         let (uri, public) = (uri.to_string(), first.found.public.clone());
+        let name = uri.clone();
         let chain = first.chain.clone();
         if let Some(fallback) = &self.fallback {
             // One that does not tell is taken at its word, as certificates are.
@@ -275,7 +276,7 @@ impl Builder {
                 max,
             };
         }
-        let model = first.token.identity.model.clone();
+        let model = first.reached.token.identity.model.clone();
         let implementation = Implementation {
             backend: NAME,
             detail: interned(model),
@@ -297,17 +298,8 @@ impl Builder {
                 random: self.random.clone(),
                 uri,
             };
-            places.push(Place {
-                meter: PlaceMeter::new(&shown, &place.token.identity.uri().to_string()),
-                uri: shown,
-                module: Arc::clone(&place.module),
-                token: place.token,
-                pin: place.pin,
-                duty: Box::new(duty),
-                located: Mutex::new(None),
-                fresh_start: Mutex::new(None),
-            });
-            modules.push(place.module);
+            places.push(Place::new(&name, shown, &place.reached, Box::new(duty)));
+            modules.push(place.reached.module);
         }
         let meter = KeyMeter::new(&uri);
         let (settings, profile) = (self.settings, self.profile);

@@ -14,7 +14,7 @@
 //! | `mechanism`, `pss`, `verify` | which mechanism makes which signature of TLS, checked |
 //! | `signing`, `place` | opening and trying a key; the way to it through session and login |
 //! | `pool` | the queue, the signing threads, who watches them, and how many there should be |
-//! | `key`, `rotate` | what a program holds: a key, one that can be exchanged |
+//! | `key`, `rotate`, `ticket` | what a program holds: a key, one that can be exchanged, ticket keys |
 //! | `code`, `error`, `meter` | return codes and their meaning, errors, counters |
 //! | `low` | the calls into the module; all `unsafe` is there |
 //!
@@ -42,6 +42,18 @@
 //! # }
 //! ```
 //!
+//! A key that cannot be opened is named by its URI, without the PIN:
+//!
+//! ```
+//! use backend_pkcs11::Pkcs11Key;
+//!
+//! let provider = backend_soft::provider();
+//! let uri = "pkcs11:object=www?module-path=/no/such.so&pin-value=1234";
+//! let error = Pkcs11Key::builder(uri, &provider).open().unwrap_err().to_string();
+//! let expected = "pkcs11:object=www?module-path=/no/such.so: cannot load the module";
+//! assert!(error.starts_with(expected), "{error}");
+//! ```
+//!
 //! # Threads
 //!
 //! No PKCS#11 function runs on a thread of the caller: neither for opening, nor for signing,
@@ -58,6 +70,11 @@
 //!
 //! After a `fork` the child's copies of keys answer with an error, as the signing threads
 //! stayed in the parent; open the key again in the child.
+//!
+//! # Session tickets
+//!
+//! [`Pkcs11Tickets`] protects tickets with a key in the token, for a stack that resumes
+//! sessions.
 //!
 //! # Metrics
 //!
@@ -85,6 +102,7 @@ mod pool;
 mod pss;
 mod rotate;
 mod signing;
+mod ticket;
 mod token;
 mod uri;
 mod verify;
@@ -97,6 +115,7 @@ pub use meter::{PlaceStats, Stats};
 pub use opening::Opening;
 pub use pin::{Pin, PinError};
 pub use rotate::RotatingKey;
+pub use ticket::Pkcs11Tickets;
 pub use uri::{ObjectType, Uri, UriError};
 
 /// The backend's name in tables and errors.

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use cryptoki_sys as sys;
 use sys::{CK_OBJECT_HANDLE, CK_SESSION_HANDLE};
 
+use crate::builder::Builder;
 use crate::error::Reason;
 use crate::meter::PlaceMeter;
-use crate::module::{Entered, Module, lock};
+use crate::module::{Entered, Module, ModuleUse, lock};
 use crate::object::Look;
 use crate::pin::Pin;
-use crate::token::Token;
+use crate::token::{Token, check_library};
+use crate::uri::Uri;
 
 /// A session that belongs to one thread. It is not closed by being dropped: its handle may
 /// be somebody else's by then (see `module`).
@@ -57,6 +59,31 @@ pub(crate) struct Seat<'a> {
     pub(crate) slot: sys::CK_SLOT_ID,
 }
 
+/// A token that a URI means, logged in.
+pub(crate) struct Reached {
+    pub(crate) module: ModuleUse,
+    pub(crate) token: Arc<Token>,
+    pub(crate) pin: Option<Pin>,
+}
+
+impl Reached {
+    pub(crate) fn new(builder: &Builder, uri: &Uri) -> Result<Self, Reason> {
+        let path = uri.module().or_else(|| builder.module.clone());
+        let path = path.ok_or(Reason::NoModule)?;
+        let pin = match &builder.pin {
+            Some(pin) => Some(pin.clone()),
+            None => Pin::from_uri(uri)?,
+        };
+        let module = ModuleUse::of(&path, builder.module_arguments.as_deref())?;
+        let entered = module.enter()?;
+        check_library(&entered, uri)?;
+        let token = Token::find(&module, &entered, uri)?;
+        token.ready(&entered, pin.as_ref())?;
+        drop(entered);
+        Ok(Self { module, token, pin })
+    }
+}
+
 /// A key in one token.
 pub(crate) struct Place {
     /// The URI without the PIN, for messages.
@@ -81,6 +108,21 @@ pub(crate) struct Trouble {
 }
 
 impl Place {
+    /// A place of the key that is called `key` in the counters.
+    pub(crate) fn new(key: &str, uri: String, reached: &Reached, duty: Box<dyn Duty>) -> Self {
+        let token = reached.token.clone();
+        Self {
+            meter: PlaceMeter::new(key, &token.identity.uri().to_string()),
+            uri,
+            module: Arc::clone(&reached.module),
+            token,
+            pin: reached.pin.clone(),
+            duty,
+            located: Mutex::new(None),
+            fresh_start: Mutex::new(None),
+        }
+    }
+
     /// Does `work` with a session, logged in, with the key's handles. After an error the
     /// session is closed: modules leave operations active.
     pub(crate) fn seated<T>(

@@ -40,3 +40,57 @@ pub(crate) fn encode(hash: Hash, digest: &[u8], salt: &[u8], bits: usize) -> Opt
     }
     Some(block)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crypto_api::SignatureScheme;
+    use openssl::rsa::{Padding, Rsa};
+    use rustls_pki_types::alg_id;
+
+    use crate::der;
+
+    /// Raw RSA over the encoding is a signature that others verify, whatever the modulus's
+    /// length leaves of the first byte.
+    #[test]
+    fn raw_rsa_makes_signatures_of_it() {
+        let provider = backend_soft::provider();
+        let message = b"message";
+        for asked in [2048, 2050, 2055] {
+            let key = Rsa::generate(asked).unwrap();
+            // Libcrypto may round.
+            let bits = key.n().num_bits();
+            let public = der::rsa_public_key(&key.n().to_vec(), &key.e().to_vec());
+            for (hash, scheme) in [
+                (Hash::Sha256, SignatureScheme::RSA_PSS_RSAE_SHA256),
+                (Hash::Sha384, SignatureScheme::RSA_PSS_RSAE_SHA384),
+                (Hash::Sha512, SignatureScheme::RSA_PSS_RSAE_SHA512),
+            ] {
+                let salt = vec![0xa5; hash.len()];
+                let digest = hash.of(&[message]);
+                let encoded = encode(hash, &digest, &salt, bits as usize).unwrap();
+                assert_eq!(encoded.len(), key.size() as usize);
+                let mut signature = vec![0; encoded.len()];
+                key.private_encrypt(&encoded, &mut signature, Padding::NONE)
+                    .unwrap();
+                let algorithm = provider
+                    .verification(scheme, alg_id::RSA_ENCRYPTION.as_ref())
+                    .unwrap();
+                algorithm
+                    .verify_signature(&public, message, &signature)
+                    .unwrap_or_else(|_| panic!("{scheme} with {bits} bits"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let digest = [0; 64];
+        assert!(encode(Hash::Sha512, &digest, &[0; 64], 1040).is_some());
+        // 64 + 64 + 2 bytes are needed.
+        assert!(encode(Hash::Sha512, &digest, &[0; 64], 1032).is_none());
+        assert!(encode(Hash::Sha512, &digest, &[0; 64], 0).is_none());
+        assert!(encode(Hash::Sha512, &digest, &[0; 63], 2048).is_none());
+        assert!(encode(Hash::Sha512, &digest[1..], &[0; 64], 2048).is_none());
+    }
+}

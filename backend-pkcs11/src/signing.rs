@@ -8,12 +8,9 @@ use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use crate::builder::Builder;
 use crate::error::Reason;
 use crate::mechanism::{self, Plan};
-use crate::module::ModuleUse;
 use crate::object::{self, Found, Kind, Look, PublicHalf};
-use crate::pin::Pin;
-use crate::place::{Duty, Located, Seat};
+use crate::place::{Duty, Located, Reached, Seat};
 use crate::pool::SCRATCH;
-use crate::token::{Token, check_library};
 use crate::uri::Uri;
 use crate::verify::EcdsaP521;
 
@@ -42,9 +39,7 @@ enum Proof {
 
 /// A key that was found and tried in one token.
 pub(crate) struct Opened {
-    pub(crate) module: ModuleUse,
-    pub(crate) token: Arc<Token>,
-    pub(crate) pin: Option<Pin>,
+    pub(crate) reached: Reached,
     pub(crate) found: Found,
     pub(crate) ways: Vec<Way>,
     pub(crate) chain: Vec<CertificateDer<'static>>,
@@ -59,16 +54,9 @@ pub(crate) fn open(
     uri: &Uri,
     known: Option<&PublicHalf>,
 ) -> Result<Opened, Reason> {
-    let path = uri.module().or_else(|| builder.module.clone());
-    let path = path.ok_or(Reason::NoModule)?;
-    let pin = match &builder.pin {
-        Some(pin) => Some(pin.clone()),
-        None => Pin::from_uri(uri)?,
-    };
-    let module = ModuleUse::of(&path, builder.module_arguments.as_deref())?;
+    let reached = Reached::new(builder, uri)?;
+    let Reached { module, token, pin } = &reached;
     let entered = module.enter()?;
-    check_library(&entered, uri)?;
-    let token = Token::find(&module, &entered, uri)?;
     let slot = token.ready(&entered, pin.as_ref())?;
     let library = entered.library();
     let session = library.open_session(slot)?;
@@ -120,7 +108,7 @@ pub(crate) fn open(
                         key: found.handle,
                         public: public_handle,
                     },
-                    token: &token,
+                    token,
                     pin: pin.as_ref(),
                     slot,
                 })
@@ -148,9 +136,7 @@ pub(crate) fn open(
     }
     drop(entered);
     Ok(Opened {
-        module,
-        token,
-        pin,
+        reached,
         found,
         ways,
         chain,
@@ -341,5 +327,57 @@ impl Duty for Signing {
         let always = self.always_authenticate;
         let (signature, raw) = sign(seat, way, always, PROBE, scratch, &*self.random)?;
         verify(seat, way, &self.public, PROBE, &signature, &raw)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::low::mock::{mock, state};
+    use crate::module::Module;
+    use crate::pin::Pin;
+    use crate::token::Token;
+
+    /// CKA_ALWAYS_AUTHENTICATE: the login stands between the beginning of the operation and
+    /// its end (PKCS#11 3.1, section 5.6.8), and with a wrong PIN there is no signature.
+    #[test]
+    fn a_key_that_wants_the_pin_each_time_gets_it_in_between() {
+        let (_turn, library) = mock();
+        let module = Module::with_library(library, "mock".as_ref(), None).unwrap();
+        let entered = module.enter().unwrap();
+        let token = Token::find(&module, &entered, &Uri::default()).unwrap();
+        let random = backend_soft::provider().random;
+        let (scheme, plans) = mechanism::schemes(Kind::P256).remove(0);
+        let way = Way {
+            scheme,
+            plan: plans[0],
+            proof: Proof::None,
+        };
+        let signed = |pin: &str, always| {
+            let pin = Pin::value(pin.to_owned());
+            let seat = Seat {
+                entered: &entered,
+                session: 1,
+                located: Located {
+                    key: 1,
+                    public: None,
+                },
+                token: &token,
+                pin: Some(&pin),
+                slot: 7,
+            };
+            state().calls.clear();
+            sign(&seat, &way, always, b"message", &mut [1; 64], &*random).is_ok()
+        };
+        let login = "C_Login for the operation";
+        assert!(!signed("4321", true));
+        assert_eq!(state().calls, ["C_SignInit", login]);
+        // It has been refused, and is not tried again.
+        assert!(!signed("4321", true));
+        assert_eq!(state().calls, ["C_SignInit"]);
+        assert!(signed("1234", true));
+        assert_eq!(state().calls, ["C_SignInit", login, "C_Sign"]);
+        assert!(signed("1234", false));
+        assert_eq!(state().calls, ["C_SignInit", "C_Sign"]);
     }
 }

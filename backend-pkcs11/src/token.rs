@@ -194,7 +194,7 @@ impl Token {
         if let Err(error) = state.login(entered, anchor, &info, pin, &self.identity.label) {
             // Of this generation, as the gate is open around us.
             let _ = entered.library().close_session(anchor);
-            return Err(error.into());
+            return Err(error);
         }
         state.present = Some(Present {
             generation: entered.generation(),

@@ -15,11 +15,14 @@ fn builder(uri: &str) -> Builder {
 }
 
 fn refused(builder: Builder) -> OpenError {
-    let error = builder.open().err().expect("the key was opened");
+    let error = builder.open().expect_err("the key was opened");
     let text = error.to_string();
     assert!(text.starts_with("pkcs11:"), "{text}");
     assert!(text.starts_with(error.uri()), "{text}");
-    assert!(!text.contains("pin-value") && !text.contains("4711"), "{text}");
+    assert!(
+        !text.contains("pin-value") && !text.contains("4711"),
+        "{text}"
+    );
     println!("{text}");
     error
 }
@@ -67,14 +70,22 @@ fn no_module() {
     assert_eq!(*error.reason(), Reason::NoModule);
     assert_eq!(error.uri(), "pkcs11:object=a");
 
-    let error = refused(builder("pkcs11:object=a?pin-value=4711&module-path=/no/such.so"));
+    let error = refused(builder(
+        "pkcs11:object=a?pin-value=4711&module-path=/no/such.so",
+    ));
     assert!(matches!(error.reason(), Reason::Load { .. }));
     let text = error.to_string();
-    assert!(text.contains("cannot load the module /no/such.so: "), "{text}");
+    assert!(
+        text.contains("cannot load the module /no/such.so: "),
+        "{text}"
+    );
     assert!(text.contains("No such file"), "{text}");
 
     // A library, and no module.
-    let libc = ["/lib/x86_64-linux-gnu/libm.so.6", "/lib/aarch64-linux-gnu/libm.so.6"];
+    let libc = [
+        "/lib/x86_64-linux-gnu/libm.so.6",
+        "/lib/aarch64-linux-gnu/libm.so.6",
+    ];
     if let Some(libc) = libc.iter().find(|path| Path::new(path).exists()) {
         let error = refused(builder("pkcs11:object=a").module(libc));
         let text = error.to_string();
@@ -106,10 +117,14 @@ fn tokens_and_pins() {
         let module = token.module.display();
         let uri = |path: &str| format!("pkcs11:{path}?module-path={module}");
 
-        let error = refused(builder(&uri("token=other;object=p256")).pin(Pin::value("4711".to_owned())));
+        let error =
+            refused(builder(&uri("token=other;object=p256")).pin(Pin::value("4711".to_owned())));
         assert!(matches!(error.reason(), Reason::NoToken { .. }));
         let text = error.to_string();
-        assert!(text.contains("no token fits; there are pkcs11:token=keyway"), "{text}");
+        assert!(
+            text.contains("no token fits; there are pkcs11:token=keyway"),
+            "{text}"
+        );
 
         let error = refused(builder(&uri("library-version=9.9;object=p256")));
         assert!(matches!(error.reason(), Reason::OtherLibrary { .. }));
@@ -121,7 +136,10 @@ fn tokens_and_pins() {
         let error = refused(builder(&format!("{here}&pin-value=4711")));
         assert!(matches!(error.reason(), Reason::Pin(PinError::Refused(_))));
         let text = error.to_string();
-        assert!(text.contains("the token refused the PIN (CKR_PIN_INCORRECT)"), "{text}");
+        assert!(
+            text.contains("the token refused the PIN (CKR_PIN_INCORRECT)"),
+            "{text}"
+        );
 
         // The module stays in use by this key, and its token remembers.
         let good = builder(&format!("{here}&pin-value={PIN}")).open().unwrap();
@@ -141,7 +159,10 @@ fn tokens_and_pins() {
         }
         let error = refused(builder(&format!("{here}&pin-source=/no/such/pin")));
         let text = error.to_string();
-        assert!(text.contains("no PIN: /no/such/pin: No such file"), "{text}");
+        assert!(
+            text.contains("no PIN: /no/such/pin: No such file"),
+            "{text}"
+        );
         let error = refused(builder(&format!("{here}&pin-source=|/bin/echo")));
         let text = error.to_string();
         assert!(text.contains("names a program"), "{text}");
@@ -167,14 +188,16 @@ fn tokens_and_pins() {
 fn objects() {
     soft_hsm("objects", &[Key::P256, Key::Rsa2048], |token, _| {
         let module = token.module.display();
-        let uri = |path: &str| {
-            format!("pkcs11:token=keyway;{path}?pin-value={PIN}&module-path={module}")
-        };
+        let uri =
+            |path: &str| format!("pkcs11:token=keyway;{path}?pin-value={PIN}&module-path={module}");
         let error = refused(builder(&uri("object=other")));
         assert!(matches!(error.reason(), Reason::NoObject { .. }));
         let text = error.to_string();
         assert!(text.contains("no private key fits; there are "), "{text}");
-        assert!(text.contains("pkcs11:object=p256;id=%02;type=private"), "{text}");
+        assert!(
+            text.contains("pkcs11:object=p256;id=%02;type=private"),
+            "{text}"
+        );
 
         let error = refused(builder(&uri("type=private")));
         assert!(matches!(error.reason(), Reason::ManyObjects { .. }));
@@ -202,7 +225,12 @@ fn objects() {
         assert_eq!(*error.reason(), Reason::NotForSigning);
 
         // A certificate under the key's CKA_ID and label that belongs to another key.
-        let keypair = ["--keypairgen", "--key-type", "EC:prime256v1", "--usage-sign"];
+        let keypair = [
+            "--keypairgen",
+            "--key-type",
+            "EC:prime256v1",
+            "--usage-sign",
+        ];
         let names = ["--id", "78", "--label", "stranger"];
         pkcs11_tool(token, &[&keypair[..], &names].concat());
         let file = std::env::temp_dir().join(format!("stranger-{}.der", std::process::id()));

@@ -545,3 +545,31 @@ fn a_full_queue_and_a_lost_token_go_to_the_fallback_key() {
         other.close();
     });
 }
+
+#[test]
+fn who_hangs_while_trying_the_token_is_relieved() {
+    let test = "who_hangs_while_trying_the_token_is_relieved";
+    bench(test, P256, "", |bench| {
+        let builder = bench.builder(Key::P256).sessions(Sessions::Fixed(4));
+        let key = builder
+            .hang_limit(Duration::from_millis(100))
+            .open()
+            .unwrap();
+        let mut faults = bench.control();
+        // Four threads, so that three of them wait while one tries the token.
+        let tally = bench.load(&key, ECDSA, 6, || faults.reaches("calls C_Sign", 50));
+        assert!(tally.errors.is_empty(), "{tally:?}");
+        faults.say("rule {name='stuck', functions=['C_OpenSession'], hang=true, when={times=1}}");
+        faults.say("poison");
+        let pending = key.sign(ECDSA, b"parked", &*bench.provider.random);
+        faults.reaches("hanging now", 1);
+        eventually("it is given up", || key.stats().places[0].abandoned == 1);
+        faults.say("cure");
+        // By one of those that waited; the one that hangs is still away.
+        pending.spin().unwrap();
+        assert_eq!(faults.count("hanging now"), 1);
+        faults.say("release");
+        eventually("nothing hangs", || key.stats().places[0].hanging == 0);
+        key.close();
+    });
+}

@@ -22,18 +22,25 @@ fn main() -> ExitCode {
     };
     // After the token was made, which does not need it.
     let configuration = std::env::var_os("SOFTHSM2_CONF").unwrap();
-    let mut file = std::fs::File::options().append(true).open(configuration).unwrap();
+    let mut file = std::fs::File::options()
+        .append(true)
+        .open(configuration)
+        .unwrap();
     writeln!(file, "library.reset_on_fork = true").unwrap();
     drop(file);
 
     let provider = backend_soft::provider();
-    let key = Pkcs11Key::builder(token.uri(Key::P256), &provider).open().unwrap();
+    let key = Pkcs11Key::builder(token.uri(Key::P256), &provider)
+        .open()
+        .unwrap();
     sign(&key, &provider).unwrap();
     match fork::fork().unwrap() {
         fork::Fork::Child => {
             let refused = sign(&key, &provider).unwrap_err();
             assert!(refused.contains("has forked since"), "{refused}");
-            let own = Pkcs11Key::builder(token.uri(Key::P256), &provider).open().unwrap();
+            let own = Pkcs11Key::builder(token.uri(Key::P256), &provider)
+                .open()
+                .unwrap();
             sign(&own, &provider).unwrap();
             assert_eq!(own.stats().places[0].done, 1);
             // The copy's end disturbs nobody.
@@ -55,7 +62,10 @@ fn main() -> ExitCode {
 }
 
 fn sign(key: &Pkcs11Key, provider: &CryptoProvider) -> Result<(), String> {
-    let signature = key.blocking().sign(SCHEME, b"message", &*provider.random).spin();
+    let signature = key
+        .blocking()
+        .sign(SCHEME, b"message", &*provider.random)
+        .spin();
     let signature = signature.map_err(|error| error.to_string())?;
     assert!(signature.len() >= 68);
     Ok(())

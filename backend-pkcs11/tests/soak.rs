@@ -96,7 +96,7 @@ fn random_faults() {
                 .sessions(Sessions::Adaptive { min: 1, max: 8 });
             let builder = builder.deadline(Duration::from_secs(3));
             let key = builder
-                .hang_limit(Duration::from_millis(200))
+                .hang_limit(Duration::from_millis(500))
                 .open()
                 .unwrap();
             let mut faults = bench.control();
@@ -113,10 +113,15 @@ fn random_faults() {
                     faults.say(finish);
                     heal(&mut faults);
                     // From here on the token answers: how long until a signature is done?
-                    let healed = Instant::now();
+                    let (healed, mut told) = (Instant::now(), false);
                     let done = key.stats().places[0].done;
                     eventually(&format!("a signature after `{bring}`"), || {
-                        key.stats().places[0].done > done
+                        let done = key.stats().places[0].done > done;
+                        if !told && healed.elapsed() > Duration::from_secs(15) {
+                            told = true;
+                            println!("no signature for long: {}", key.stats());
+                        }
+                        done
                     });
                     recoveries.push((healed.elapsed(), bring));
                 }

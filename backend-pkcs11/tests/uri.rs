@@ -36,9 +36,14 @@ fn examples_of_the_rfc() {
     assert!(uri.module().unwrap().to_str().unwrap().contains("mypkcs11"));
 
     let uri = parse("pkcs11:object=my-sign-key;type=private?module-path=/mnt/libmypkcs11.so.1");
-    assert_eq!(uri.module().unwrap().to_str(), Some("/mnt/libmypkcs11.so.1"));
+    assert_eq!(
+        uri.module().unwrap().to_str(),
+        Some("/mnt/libmypkcs11.so.1")
+    );
 
-    let uri = parse("pkcs11:token=Software%20PKCS%2311%20softtoken;manufacturer=Snake%20Oil,%20Inc.?pin-value=the-pin");
+    let uri = parse(
+        "pkcs11:token=Software%20PKCS%2311%20softtoken;manufacturer=Snake%20Oil,%20Inc.?pin-value=the-pin",
+    );
     assert_eq!(uri.pin_value.unwrap().as_str(), "the-pin");
 
     let uri = parse("pkcs11:slot-description=Sun%20Metaslot");
@@ -49,7 +54,10 @@ fn examples_of_the_rfc() {
          Library;library-version=1.23",
     );
     assert_eq!(uri.library_version, Some((1, 23)));
-    assert_eq!(parse("pkcs11:library-version=3").library_version, Some((3, 0)));
+    assert_eq!(
+        parse("pkcs11:library-version=3").library_version,
+        Some((3, 0))
+    );
 
     let uri = parse("pkcs11:slot-id=327;slot-manufacturer=Snake%20Oil");
     assert_eq!(uri.slot_id, Some(327));
@@ -64,7 +72,10 @@ fn examples_of_the_rfc() {
     assert_eq!(uri.pin_source.as_deref(), Some("|/bin/echo?x"));
 
     // Letters of the scheme, and a vendor's query attribute that changes nothing.
-    assert_eq!(parse("PKCS11:type=data?x-vendor=1").object_type, Some(ObjectType::Data));
+    assert_eq!(
+        parse("PKCS11:type=data?x-vendor=1").object_type,
+        Some(ObjectType::Data)
+    );
 }
 
 #[test]
@@ -85,8 +96,14 @@ fn what_is_refused_and_why() {
         ("pkcs11:pin-value=1", UriError::Unknown("pin-value".into())),
         ("pkcs11:object=a/b", UriError::Character("object", '/')),
         ("pkcs11:object=a b", UriError::Character("object", ' ')),
-        ("pkcs11:object=\u{e1}", UriError::Character("object", '\u{e1}')),
-        ("pkcs11:?module-path=a#b", UriError::Character("module-path", '#')),
+        (
+            "pkcs11:object=\u{e1}",
+            UriError::Character("object", '\u{e1}'),
+        ),
+        (
+            "pkcs11:?module-path=a#b",
+            UriError::Character("module-path", '#'),
+        ),
         ("pkcs11:object=%", UriError::Encoding("object")),
         ("pkcs11:object=%4", UriError::Encoding("object")),
         ("pkcs11:object=%4g", UriError::Encoding("object")),

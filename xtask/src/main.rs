@@ -4,6 +4,7 @@
 //! (`cargo xtask test --only clippy`). `cargo xtask --help` lists the rest.
 
 mod arrows;
+mod kryoptic;
 mod no_std;
 mod setup;
 mod shell;

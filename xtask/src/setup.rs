@@ -99,6 +99,17 @@ const NEEDS: &[Need] = &[
         why: "a PKCS#11 token that hashes by itself or not at all",
     },
     Need {
+        package: "libclang-dev",
+        sign: Sign::AnyFile(&[
+            "/usr/lib/llvm-14/lib/libclang.so",
+            "/usr/lib/llvm-16/lib/libclang.so",
+            "/usr/lib/llvm-17/lib/libclang.so",
+            "/usr/lib/llvm-18/lib/libclang.so",
+            "/usr/lib/llvm-19/lib/libclang.so",
+        ]),
+        why: "reads OpenSSL's headers for kryoptic, one more token",
+    },
+    Need {
         package: "opensc",
         sign: Sign::Program("pkcs11-tool"),
         why: "looks into a token by hand, as the documentation shows",

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Error, Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
 
-use crate::{arrows, no_std, setup, shell};
+use crate::{arrows, kryoptic, no_std, setup, shell};
 
 /// What to run of [`STEPS`].
 #[derive(Args)]
@@ -60,6 +60,12 @@ const STEPS: &[Step] = &[
         what: "crypto-api and tls-core build without std",
         slow: false,
         run: no_std::run,
+    },
+    Step {
+        name: "kryoptic",
+        what: "a PKCS#11 token in Rust, for the tests of tokens, where it builds",
+        slow: true,
+        run: kryoptic::run,
     },
     Step {
         name: "test",

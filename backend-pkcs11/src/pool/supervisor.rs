@@ -45,7 +45,7 @@ fn watch(pool: &Arc<Pool>) {
         let now = Instant::now();
         let mut expired = queue.expired(now);
         let mut stuck = Vec::new();
-        let mut hedged = false;
+        let mut wake = false;
         let elsewhere: Vec<bool> = (0..queue.places.len())
             .map(|place| queue.up_elsewhere(place))
             .collect();
@@ -76,13 +76,16 @@ fn watch(pool: &Arc<Pool>) {
         }
         for request in slow {
             queue.push(request);
-            hedged = true;
+            wake = true;
         }
         for (index, request) in stuck {
             let at = pool.places.get(index);
             if let Some(place) = at {
                 place.meter.abandoned.add();
             }
+            // Also if it had no request: it tried the token, which the others leave alone
+            // meanwhile, and one of them has to go on.
+            wake = true;
             // Another thread may try, or another token.
             if let Some(request) = request
                 && !request.is_over()
@@ -90,7 +93,6 @@ fn watch(pool: &Arc<Pool>) {
                 let elsewhere = queue.up_elsewhere(index);
                 request.set_avoid(elsewhere.then_some(index));
                 queue.push(request);
-                hedged = true;
             }
         }
         for index in 0..queue.places.len() {
@@ -104,10 +106,10 @@ fn watch(pool: &Arc<Pool>) {
         queue.watched = busy;
         let queued = queue.len();
         let now: Vec<_> = queue.places.iter().map(AtPlace::now).collect();
-        if !expired.is_empty() || hedged {
+        if !expired.is_empty() || wake {
             drop(queue);
             finish(pool, expired);
-            if hedged {
+            if wake {
                 pool.wake.iter().for_each(std::sync::Condvar::notify_all);
             }
             queue = lock(&pool.queue);

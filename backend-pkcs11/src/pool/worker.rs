@@ -77,6 +77,14 @@ impl Worker {
         let mut queue = lock(&self.pool.queue);
         let at = queue.places.get_mut(self.place)?;
         if !at.end(self.number) {
+            // Given up, because it took long; but it found the token in order in the end.
+            // Otherwise a token whose recovery takes longer than the limit would never be.
+            if matches!(ended, Some(Ended::Revived)) && matches!(at.breaker, Breaker::Open(_)) {
+                at.failures = 0;
+                at.breaker = Breaker::Closed;
+                wake.notify_all();
+                self.pool.watch.notify_one();
+            }
             return None;
         }
         let mut everyone = false;

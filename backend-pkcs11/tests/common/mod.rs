@@ -114,11 +114,22 @@ impl Bench {
                 })
             };
             let workers: Vec<_> = (0..threads).map(work).collect();
+            // A test that fails meanwhile stops the load too.
+            let stopped = Stopped(&stop);
             meanwhile();
-            stop.store(true, Relaxed);
+            drop(stopped);
             let tallies = workers.into_iter().map(|worker| worker.join().unwrap());
             tallies.fold(Tally::default(), Tally::and)
         })
+    }
+}
+
+/// Tells the load to stop when it is dropped.
+struct Stopped<'a>(&'a AtomicBool);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
     }
 }
 

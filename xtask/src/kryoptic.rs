@@ -1,0 +1,48 @@
+//! Builds kryoptic, a PKCS#11 token in Rust, for the tests of tokens.
+//!
+//! It is a package of its own in the target folder: the workspace's lock file and licences
+//! need not know of it. It wants clang's library; where it does not build, the tests say that
+//! they skip it.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use crate::shell;
+
+/// Without Edwards curves, which want OpenSSL 3.2.
+const MANIFEST: &str = r#"[package]
+name = "kryoptic-for-tests"
+edition = "2024"
+
+[dependencies]
+kryoptic = { version = "=1.5.4", default-features = false }
+kryoptic-lib = { version = "=1.5.4", default-features = false, features = [
+    "dynamic", "ecdsa", "hash_all", "rsa", "sqlitedb",
+] }
+
+[workspace]
+"#;
+
+pub(crate) fn run() -> Result<()> {
+    let tools = shell::metadata()?
+        .target_directory
+        .into_std_path_buf()
+        .join("tools");
+    let package = tools.join("kryoptic-package");
+    let write = |name: &str, text: &str| {
+        let path = package.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    fs::create_dir_all(package.join("src"))?;
+    write("Cargo.toml", MANIFEST)?;
+    write("src/main.rs", "fn main() {}\n")?;
+    let mut build = shell::cargo();
+    build.args(["build", "--manifest-path"]);
+    build.arg(package.join("Cargo.toml"));
+    build.arg("--target-dir").arg(tools.join("kryoptic"));
+    if let Err(error) = shell::run(&mut build) {
+        println!("skipped: kryoptic: {error:#}");
+    }
+    Ok(())
+}
