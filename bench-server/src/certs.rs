@@ -56,6 +56,8 @@ pub(crate) struct Identity {
     pub(crate) ca_pem: String,
     /// The chain to send: the end entity's certificate alone.
     pub(crate) chain: Vec<CertificateDer<'static>>,
+    /// The same in PEM, for other programs.
+    pub(crate) chain_pem: String,
     /// The end entity's private key (PKCS#8).
     pub(crate) key: PrivateKeyDer<'static>,
 }
@@ -66,6 +68,7 @@ impl Clone for Identity {
             ca_der: self.ca_der.clone(),
             ca_pem: self.ca_pem.clone(),
             chain: self.chain.clone(),
+            chain_pem: self.chain_pem.clone(),
             key: self.key.clone_key(),
         }
     }
@@ -121,6 +124,7 @@ fn issue(kind: KeyKind, purpose: Purpose) -> Result<Identity> {
         ca_der: ca_cert.der().clone(),
         ca_pem: ca_cert.pem(),
         chain: vec![cert.der().clone()],
+        chain_pem: cert.pem(),
         key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
     })
 }

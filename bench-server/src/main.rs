@@ -6,6 +6,7 @@
 //! bench-server --html page.html   with charts
 //! bench-server serve              a TLS server to look at and to measure
 //! bench-server load               puts a TLS server under load
+//! bench-server hsm                what a key in a slow HSM costs
 //! ```
 
 #![forbid(unsafe_code)]
@@ -15,6 +16,8 @@ mod body;
 mod certs;
 mod compare;
 mod failure;
+#[cfg(feature = "pkcs11")]
+mod hsm;
 mod latency;
 mod load;
 mod report;
@@ -41,6 +44,8 @@ enum Command {
     Compare(compare::CompareArgs),
     Serve(serve::ServeArgs),
     Load(load::LoadArgs),
+    #[cfg(feature = "pkcs11")]
+    Hsm(hsm::HsmArgs),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +54,8 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Load(args) => load::run(&args),
+        #[cfg(feature = "pkcs11")]
+        Command::Hsm(args) => hsm::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

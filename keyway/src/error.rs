@@ -84,6 +84,24 @@ pub enum SetupError {
         /// What is wrong, naming the file.
         reason: pki::Error,
     },
+    /// A key in an HSM that cannot be opened.
+    #[cfg(feature = "pkcs11")]
+    Pkcs11 {
+        /// The option; with the host name, if it is for one.
+        option: String,
+        /// The file of the certificate chain, if it is not to come from the token.
+        chain: Option<PathBuf>,
+        /// What is wrong, naming the key by its URI without the PIN.
+        reason: backend_pkcs11::OpenError,
+    },
+    /// A key in an HSM that holds no certificate for it, and none was given.
+    #[cfg(feature = "pkcs11")]
+    NoCertificateInToken {
+        /// The option; with the host name, if it is for one.
+        option: String,
+        /// The key, as a URI without the PIN.
+        uri: String,
+    },
     /// What the protocol core says to the whole.
     Config(ConfigError),
 }
@@ -134,6 +152,21 @@ impl fmt::Display for SetupError {
                 write!(f, "key_log: {}: cannot be opened: {reason}", path.display())
             }
             Self::Pki { option, reason } => write!(f, "{option}: {reason}"),
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11 {
+                option,
+                chain,
+                reason,
+            } => match chain {
+                Some(path) => write!(f, "{option}: {} with {reason}", path.display()),
+                None => write!(f, "{option}: {reason}"),
+            },
+            #[cfg(feature = "pkcs11")]
+            Self::NoCertificateInToken { option, uri } => write!(
+                f,
+                "{option}: {uri}: the token holds no certificate for the key: store it there \
+                 under the key's CKA_ID, or give the chain in a file"
+            ),
             Self::Config(error) => write!(f, "configuration: {error}"),
         }
     }

@@ -51,6 +51,7 @@
 //! | TLS over tokio | the module `tokio`, with the feature of that name |
 //! | TLS without any I/O | [`Connection`] |
 //! | what went wrong | [`SetupError`] before a connection, [`Error`] in one |
+//! | keys in an HSM | `Credentials::pkcs11` and the module `pkcs11`, with the feature of that name |
 //! | the crates below | [`crypto`], [`tls`], [`pki`], [`pki_types`] |
 //!
 //! # Cargo features
@@ -61,6 +62,7 @@
 //! | `aesni` (default) | records in CPU instructions, where the CPU has them |
 //! | `openssl` | the system's libcrypto as a backend |
 //! | `openssl-vendored` | the same, built from source and linked statically |
+//! | `pkcs11` | private keys in an HSM; its PKCS#11 module is loaded while the program runs |
 //! | `tokio` | asynchronous streams |
 //!
 //! Without any backend everything still compiles: an application may bring a
@@ -79,10 +81,14 @@ mod stream;
 pub mod tokio;
 
 pub use ::pki;
+#[cfg(feature = "pkcs11")]
+pub use backend_pkcs11 as pkcs11;
 pub use crypto_api as crypto;
 pub use rustls_pki_types as pki_types;
 pub use tls_core as tls;
 
+#[cfg(feature = "pkcs11")]
+pub use builder::RotatingCertificate;
 pub use builder::{
     Algorithm, Builder, ClientBuilder, ClientRole, Credentials, ServerBuilder, ServerRole, Trust,
 };

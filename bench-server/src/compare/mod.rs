@@ -21,14 +21,13 @@ mod work;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use indicatif::ProgressBar;
 
 use crate::certs::KeyKind;
-use crate::report::{self, Report};
+use crate::report::{OutputArgs, Report};
 use engine::Budget;
 use filter::Filter;
 use plan::{Extent, Field};
@@ -52,12 +51,8 @@ pub(crate) struct CompareArgs {
     /// How long to measure, in seconds; by default 97, or 11 with --quick.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: Option<u32>,
-    /// Writes the results as JSON; `-` is the standard output, instead of the tables.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Writes the results as one HTML page with charts.
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 impl CompareArgs {
@@ -82,12 +77,6 @@ impl CompareArgs {
             rounds: if self.quick { 3 } else { 11 },
         }
     }
-
-    fn json_to_stdout(&self) -> bool {
-        self.json
-            .as_ref()
-            .is_some_and(|path| path.as_os_str() == "-")
-    }
 }
 
 /// Runs the comparison and reports it.
@@ -97,14 +86,7 @@ impl CompareArgs {
 /// the others are reported all the same.
 pub(crate) fn run(args: &CompareArgs) -> Result<()> {
     let start = Instant::now();
-    // A wrong path shall not be told after two minutes.
-    for path in args
-        .html
-        .iter()
-        .chain(args.json.iter().filter(|_| !args.json_to_stdout()))
-    {
-        std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    args.output.check()?;
     let kinds: &[KeyKind] = if args.list { &[] } else { &KeyKind::ALL };
     let identities = Identities::generate(kinds)?;
     let stacks = stacks::linked()?;
@@ -131,32 +113,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
     let outcomes = engine::run(jobs, budget, &ProgressBar::new(0));
     let report = Report::new(&baseline, &stacks_shown(&stacks), outcomes, start.elapsed());
 
-    let mut stdout = std::io::stdout().lock();
-    if let Some(path) = &args.json {
-        let json = report::json(&report)?;
-        if args.json_to_stdout() {
-            stdout.write_all(json.as_bytes())?;
-        } else {
-            write(path, &json)?;
-        }
-    }
-    if !args.json_to_stdout() {
-        stdout.write_all(report::table(&report).as_bytes())?;
-    }
-    if let Some(path) = &args.html {
-        write(path, &report::html(&report)?)?;
-    }
-    ensure!(
-        report.failures.is_empty(),
-        "{} figures are missing, the first: {}",
-        report.failures.len(),
-        report.failures.first().map_or("", String::as_str)
-    );
-    Ok(())
-}
-
-fn write(path: &PathBuf, content: &str) -> Result<()> {
-    std::fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
+    args.output.deliver(&report)
 }
 
 /// libssl if it is linked; otherwise the portable backend, which is at home everywhere.

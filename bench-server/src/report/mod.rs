@@ -3,6 +3,7 @@
 mod charts;
 mod html;
 mod machine;
+mod output;
 pub(crate) mod section;
 mod table;
 
@@ -11,8 +12,9 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
-pub(crate) use html::html;
-pub(crate) use table::table;
+use html::html;
+pub(crate) use output::OutputArgs;
+use table::table;
 
 use crate::compare::engine::{Measured, Outcome};
 use crate::compare::stats::Summary;
@@ -176,7 +178,7 @@ impl Grid {
 }
 
 /// The report as JSON, in base units.
-pub(crate) fn json(report: &Report) -> Result<String> {
+fn json(report: &Report) -> Result<String> {
     let mut json = serde_json::to_string_pretty(report)?;
     json.push('\n');
     Ok(json)

@@ -99,6 +99,14 @@ pub(crate) const TCP_BULK: &str = "tcp-bulk";
 pub(crate) const THREADS_HANDSHAKE: &str = "threads-handshake";
 pub(crate) const THREADS_BULK: &str = "threads-bulk";
 pub(crate) const MEMORY: &str = "memory";
+pub(crate) const HSM_HANDSHAKE: &str = "hsm-handshake";
+pub(crate) const HSM_P50: &str = "hsm-latency-p50";
+pub(crate) const HSM_P99: &str = "hsm-latency-p99";
+pub(crate) const HSM_CPU: &str = "hsm-cpu";
+pub(crate) const HSM_CPU_SIGNING: &str = "hsm-cpu-signing";
+pub(crate) const HSM_PARKED_MEMORY: &str = "hsm-parked-memory";
+pub(crate) const HSM_PARKED_BULK: &str = "hsm-parked-bulk";
+pub(crate) const HSM_PARKED_RETURN: &str = "hsm-parked-return";
 
 const SEND: &str = "In memory, one thread; the sender's time alone. One call per record.";
 const RECEIVE: &str = "In memory, one thread; the receiver's time alone. Every record is opened.";
@@ -191,7 +199,70 @@ pub(crate) const ALL: &[Section] = &[
         more_is_better: false,
         chart: Chart::Bars,
     },
+    Section {
+        id: HSM_HANDSHAKE,
+        title: "Key in an HSM: full handshakes",
+        note: "By how long the token takes for a signature. Loopback TCP, a server with one thread of its own and as many signing threads as sessions, twice as many clients at once. The token's bound is sessions divided by its time.",
+        unit: Unit::PerSecond,
+        more_is_better: true,
+        chart: Chart::Lines,
+    },
+    hsm_time(
+        HSM_P50,
+        "Key in an HSM: handshake, median time",
+        "In the same run, as the client sees it: it waits in the queue and for the token.",
+    ),
+    hsm_time(
+        HSM_P99,
+        "Key in an HSM: handshake, 99th percentile",
+        "In the same run, as the client sees it.",
+    ),
+    hsm_time(
+        HSM_CPU,
+        "Key in an HSM: CPU of the server's thread",
+        "Per handshake, TCP included.",
+    ),
+    hsm_time(
+        HSM_CPU_SIGNING,
+        "Key in an HSM: CPU of the signing threads",
+        "Per handshake: the token, which is software here, and the verification of what it signed.",
+    ),
+    Section {
+        id: HSM_PARKED_MEMORY,
+        title: "Key in an HSM: memory of a handshake that waits",
+        note: "The token hangs. Growth of the server's resident memory, by the handshakes that wait.",
+        unit: Unit::Bytes,
+        more_is_better: false,
+        chart: Chart::Bars,
+    },
+    Section {
+        id: HSM_PARKED_BULK,
+        title: "Key in an HSM: others' data meanwhile",
+        note: "Server to client over one connection from before, the server's only thread.",
+        unit: Unit::BytesPerSecond,
+        more_is_better: true,
+        chart: Chart::Bars,
+    },
+    Section {
+        id: HSM_PARKED_RETURN,
+        title: "Key in an HSM: when the token is back",
+        note: "From its return until the first and the last of those handshakes is done; all succeed, or there is no figure.",
+        unit: Unit::Seconds,
+        more_is_better: false,
+        chart: Chart::Bars,
+    },
 ];
+
+const fn hsm_time(id: &'static str, title: &'static str, note: &'static str) -> Section {
+    Section {
+        id,
+        title,
+        note,
+        unit: Unit::Seconds,
+        more_is_better: false,
+        chart: Chart::Lines,
+    }
+}
 
 const fn throughput(id: &'static str, title: &'static str, note: &'static str) -> Section {
     Section {

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -10,6 +10,7 @@ use keyway::{Credentials, CryptoProvider, ServerBuilder, ServerConfig, Trust};
 use tempfile::NamedTempFile;
 
 use super::ServeArgs;
+use super::hsm::{KeySource, Keys};
 use crate::certs::{self, Identity, SERVER_NAMES};
 
 /// Everything that is decided before the first connection.
@@ -17,6 +18,7 @@ use crate::certs::{self, Identity, SERVER_NAMES};
 pub(super) struct Prepared {
     pub(super) config: Arc<ServerConfig>,
     pub(super) provider: Arc<CryptoProvider>,
+    pub(super) keys: Arc<Keys>,
     /// The generated authority's certificate; the file goes when this is dropped.
     authority: Option<NamedTempFile>,
 }
@@ -35,15 +37,13 @@ impl Prepared {
             authority = Some(authority_file(&identity)?);
             builder = builder.certificate(Credentials::der(identity.chain, identity.key));
         }
-        if args.cert.len() != args.key.len() {
-            bail!(
-                "--cert and --key go in pairs: there are {} of --cert and {} of --key",
-                args.cert.len(),
-                args.key.len()
-            );
-        }
-        for (cert, key) in args.cert.iter().zip(&args.key) {
-            builder = builder.certificate(Credentials::files(cert, key));
+        let mut keys = Keys::default();
+        for (key, cert) in pairs(&args.key, &args.cert)? {
+            builder = builder.certificate(match (key, cert) {
+                (KeySource::Token(uri), cert) => keys.open(&args.hsm, uri, cert, &provider)?,
+                (KeySource::File(key), Some(cert)) => Credentials::files(cert, key),
+                (KeySource::File(_), None) => unreachable!("files go in pairs"),
+            });
         }
         if let Some(file) = &args.client_ca {
             builder = if args.client_optional {
@@ -55,6 +55,7 @@ impl Prepared {
         Ok(Self {
             config: builder.build()?,
             provider,
+            keys: Arc::new(keys),
             authority,
         })
     }
@@ -117,16 +118,74 @@ fn authority_file(identity: &Identity) -> Result<NamedTempFile> {
     Ok(file)
 }
 
+/// Which key goes with which chain. A key in a token may go without: the token has it.
+fn pairs<'a>(
+    keys: &'a [KeySource],
+    certs: &'a [PathBuf],
+) -> Result<Vec<(&'a KeySource, Option<&'a PathBuf>)>> {
+    let is_file = |key: &KeySource| matches!(key, KeySource::File(_));
+    let files = keys.iter().filter(|key| is_file(key)).count();
+    let all = certs.len() == keys.len();
+    if !all && certs.len() != files {
+        bail!(
+            "--cert and --key go in pairs: there are {} of --cert and {} of --key",
+            certs.len(),
+            keys.len()
+        );
+    }
+    let mut certs = certs.iter();
+    let pair = |key| {
+        (
+            key,
+            if all || is_file(key) {
+                certs.next()
+            } else {
+                None
+            },
+        )
+    };
+    Ok(keys.iter().map(pair).collect())
+}
+
 /// What the certificates are, for the start-up message.
-pub(super) fn describe(args: &ServeArgs) -> String {
-    if args.cert.is_empty() {
-        format!(
+pub(super) fn describe(args: &ServeArgs, keys: &Keys) -> String {
+    if args.cert.is_empty() && args.key.is_empty() {
+        return format!(
             "generated, {}, for {}",
             args.generate.name(),
             SERVER_NAMES.join(", ")
-        )
-    } else {
-        let files: Vec<_> = args.cert.iter().map(|f| f.display().to_string()).collect();
-        files.join(", ")
+        );
+    }
+    let files = args.cert.iter().map(|file| file.display().to_string());
+    let uris = keys.uris().map(|uri| format!("key {uri}"));
+    files.chain(uris).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_find_their_certificates() {
+        let (file, token) = (
+            KeySource::File("k".into()),
+            KeySource::Token("pkcs11:".into()),
+        );
+        let certs = |count: usize| vec![PathBuf::from("c"); count];
+        let found = |keys: &[KeySource], count| -> Result<Vec<bool>, String> {
+            let certs = certs(count);
+            let pairs = pairs(keys, &certs).map_err(|error| error.to_string())?;
+            Ok(pairs.iter().map(|(_, cert)| cert.is_some()).collect())
+        };
+        let both = [token.clone(), file];
+        assert_eq!(found(&both, 2), Ok(vec![true, true]));
+        assert_eq!(found(&both, 1), Ok(vec![false, true]));
+        assert_eq!(found(&[token], 0), Ok(vec![false]));
+        assert!(
+            found(&both, 0)
+                .unwrap_err()
+                .contains("0 of --cert and 2 of")
+        );
+        assert!(found(&both, 3).is_err());
     }
 }

@@ -17,13 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::counted::Counted;
 use super::counters::Counters;
+use super::hsm::Keys;
 use super::http;
 use super::status::{Negotiated, Status};
 use crate::failure::{Stopped, TimedOut};
-
-/// How long a peer has for its handshake. One that connects and says nothing would
-/// otherwise hold a file descriptor for ever; thousands that come at once need their time.
-const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// How much an echo takes at once, in bytes: four full records.
 const ECHO: usize = 65_536;
@@ -34,6 +31,11 @@ pub(super) struct Server {
     pub(super) counters: Arc<Counters>,
     pub(super) acceptor: Acceptor,
     pub(super) provider: Arc<CryptoProvider>,
+    pub(super) keys: Arc<Keys>,
+    /// How long a peer has for its handshake. One that connects and says nothing would
+    /// otherwise hold a file descriptor for ever; thousands that come at once need their
+    /// time.
+    pub(super) handshake_timeout: Duration,
     pub(super) echo: bool,
     pub(super) verbose: bool,
     pub(super) stop: CancellationToken,
@@ -72,7 +74,7 @@ impl Server {
         tcp.set_nodelay(true)?;
         let late = || io::Error::new(io::ErrorKind::TimedOut, TimedOut("handshake"));
         tokio::select! {
-            outcome = tokio::time::timeout(HANDSHAKE, self.acceptor.accept(tcp)) => {
+            outcome = tokio::time::timeout(self.handshake_timeout, self.acceptor.accept(tcp)) => {
                 outcome.map_err(|_| late())?
             }
             () = self.stop.cancelled() => Err(io::Error::other(Stopped)),
@@ -87,6 +89,7 @@ impl Server {
         let status = Status {
             counters: self.counters.clone(),
             provider: self.provider.clone(),
+            keys: self.keys.clone(),
             negotiated,
         };
         let service = service_fn(|request| http::answer(request, &status));

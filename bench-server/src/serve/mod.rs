@@ -6,6 +6,7 @@ mod config;
 mod connection;
 mod counted;
 mod counters;
+mod hsm;
 mod http;
 mod status;
 
@@ -24,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use self::config::Prepared;
 use self::connection::Server;
 use self::counters::Counters;
+use self::hsm::{HsmArgs, KeySource};
 use crate::certs::KeyKind;
 use crate::runtime;
 
@@ -48,9 +50,13 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     cert: Vec<PathBuf>,
 
-    /// Private key (PEM) of the --cert in the same place
-    #[arg(long, value_name = "FILE")]
-    key: Vec<PathBuf>,
+    /// Private key of the --cert in the same place: a PEM file, or the PKCS#11 URI of a key
+    /// in an HSM, which needs no --cert if the token holds the chain
+    #[arg(long, value_name = "FILE|URI")]
+    key: Vec<KeySource>,
+
+    #[command(flatten)]
+    hsm: HsmArgs,
 
     /// Kind of the certificate that is generated when none is given
     #[arg(long, value_name = "KIND", value_enum, default_value = "ecdsa-p256")]
@@ -74,6 +80,11 @@ pub(crate) struct ServeArgs {
     /// Send every byte back instead of speaking HTTP
     #[arg(long)]
     echo: bool,
+
+    /// How long a client has for its handshake
+    #[arg(long, value_name = "SECONDS", value_parser = crate::runtime::seconds)]
+    #[arg(default_value = "30")]
+    handshake_timeout: Duration,
 
     /// Stop after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = crate::runtime::seconds)]
@@ -104,7 +115,11 @@ const BACKLOG: u32 = 4096;
 pub(crate) fn run(args: &ServeArgs) -> Result<()> {
     let prepared = Prepared::new(args)?;
     runtime::allow_many_connections();
-    runtime::with_threads(args.threads)?.block_on(serve(args, prepared))
+    let keys = prepared.keys.clone();
+    let outcome = runtime::with_threads(args.threads)?.block_on(serve(args, prepared));
+    // The runtime is gone, and the handshakes with it.
+    keys.close();
+    outcome
 }
 
 async fn serve(args: &ServeArgs, prepared: Prepared) -> Result<()> {
@@ -121,6 +136,8 @@ async fn serve(args: &ServeArgs, prepared: Prepared) -> Result<()> {
         counters: Arc::new(Counters::new()),
         acceptor: keyway::tokio::Acceptor::new(prepared.config.clone()),
         provider: prepared.provider.clone(),
+        keys: prepared.keys.clone(),
+        handshake_timeout: args.handshake_timeout,
         echo: args.echo,
         verbose: args.verbose,
         stop: stop.clone(),
@@ -151,6 +168,9 @@ async fn serve(args: &ServeArgs, prepared: Prepared) -> Result<()> {
         say(&format!("cut off {cut_off} connections that did not end"));
     }
     say(server.counters.snapshot().to_string().trim_end());
+    for line in prepared.keys.lines() {
+        say(&line);
+    }
     Ok(())
 }
 
@@ -202,7 +222,7 @@ fn announce(bound: SocketAddr, args: &ServeArgs, prepared: &Prepared) {
             "listening on {bound}, backend {}",
             crate::backend::names(&prepared.provider)
         ),
-        format!("certificate: {}", config::describe(args)),
+        format!("certificate: {}", config::describe(args, &prepared.keys)),
     ];
     if let Some(path) = prepared.authority() {
         lines.push(format!(

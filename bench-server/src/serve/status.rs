@@ -7,12 +7,14 @@ use keyway::crypto::{CipherSuite, CryptoProvider, NamedGroup, SignatureScheme};
 use serde_json::json;
 
 use super::counters::Counters;
+use super::hsm::Keys;
 
 /// What one connection's status page is made of.
 #[derive(Clone, Debug)]
 pub(super) struct Status {
     pub(super) counters: Arc<Counters>,
     pub(super) provider: Arc<CryptoProvider>,
+    pub(super) keys: Arc<Keys>,
     pub(super) negotiated: Negotiated,
 }
 
@@ -78,6 +80,7 @@ impl Status {
             },
             "backends": backends,
             "server": self.counters.snapshot().json(),
+            "keys": self.keys.json(),
         })
     }
 
@@ -104,6 +107,13 @@ impl Status {
         }
         for (place, kind, count) in snapshot.failures() {
             writeln!(page, "<tr><th>failed {place}<td>{}: {count}", Escaped(kind))?;
+        }
+
+        for key in self.keys.rows() {
+            page.push_str("</table>\n<h2>A key in an HSM</h2>\n<table>\n");
+            for (name, value) in key {
+                writeln!(page, "<tr><th>{name}<td>{}", Escaped(&value))?;
+            }
         }
 
         page.push_str(
@@ -195,6 +205,7 @@ mod tests {
         Status {
             counters: Arc::new(Counters::new()),
             provider: Arc::new(keyway::provider::fastest().unwrap()),
+            keys: Arc::default(),
             negotiated: Negotiated {
                 suite: Some(CipherSuite::TLS_AES_256_GCM_SHA384),
                 group: Some(NamedGroup::X25519),

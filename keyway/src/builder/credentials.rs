@@ -10,6 +10,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tls_core::config::CertifiedKey;
 use zeroize::Zeroizing;
 
+#[cfg(feature = "pkcs11")]
+use super::token::TokenKey;
 use crate::SetupError;
 
 /// What one side shows to prove who it is: a certificate chain, the end entity's certificate
@@ -20,7 +22,12 @@ pub struct Credentials(Source);
 
 enum Source {
     Certified(Arc<CertifiedKey>),
-    Parts { chain: Chain, key: Key },
+    Parts {
+        chain: Chain,
+        key: Key,
+    },
+    #[cfg(feature = "pkcs11")]
+    Token(TokenKey),
 }
 
 enum Chain {
@@ -65,6 +72,24 @@ impl Credentials {
         Self::parts(Chain::Der(chain), Key::Loaded(key))
     }
 
+    /// A key in an HSM, by its URI (RFC 7512), with the certificate chain that the token holds
+    /// for it: `pkcs11:token=web;object=www?module-path=/usr/lib/hsm.so&pin-source=/etc/hsm.pin`.
+    ///
+    /// The key is opened when the configuration is built, which waits for the token, with the
+    /// defaults of [`Builder`](backend_pkcs11::Builder); what it signs is verified with the
+    /// provider's algorithms. For other settings, or to wait without blocking, open a
+    /// [`Pkcs11Key`](backend_pkcs11::Pkcs11Key), of which credentials can be made by `from`.
+    #[cfg(feature = "pkcs11")]
+    pub fn pkcs11(uri: impl Into<String>) -> Self {
+        Self(Source::Token(TokenKey::at(uri.into(), None)))
+    }
+
+    /// A chain in a PEM file, and a key in an HSM as in [`pkcs11`](Self::pkcs11).
+    #[cfg(feature = "pkcs11")]
+    pub fn file_with_pkcs11(chain: impl Into<PathBuf>, uri: impl Into<String>) -> Self {
+        Self(Source::Token(TokenKey::at(uri.into(), Some(chain.into()))))
+    }
+
     fn parts(chain: Chain, key: Key) -> Self {
         Self(Source::Parts { chain, key })
     }
@@ -82,6 +107,8 @@ impl Credentials {
         let (chain, key) = match &self.0 {
             Source::Certified(certified) => return Ok(certified.clone()),
             Source::Parts { chain, key } => (chain, key),
+            #[cfg(feature = "pkcs11")]
+            Source::Token(key) => return key.load(option, provider),
         };
         let (certificates, from) = match chain {
             Chain::File(path) => (pki::load_certificates(path), Origin::from(path.as_path())),
@@ -128,12 +155,22 @@ impl From<Arc<CertifiedKey>> for Credentials {
     }
 }
 
+/// With the certificate chain that came with the key.
+#[cfg(feature = "pkcs11")]
+impl From<backend_pkcs11::Pkcs11Key> for Credentials {
+    fn from(key: backend_pkcs11::Pkcs11Key) -> Self {
+        Self(Source::Token(TokenKey::Opened(key)))
+    }
+}
+
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Where the two come from, never the key.
         let name = |what: &PathBuf| what.display().to_string();
         let (chain, key) = match &self.0 {
             Source::Certified(_) => ("certified key".into(), String::new()),
+            #[cfg(feature = "pkcs11")]
+            Source::Token(key) => key.names(),
             Source::Parts { chain, key } => (
                 match chain {
                     Chain::File(path) => name(path),

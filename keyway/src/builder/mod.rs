@@ -7,12 +7,18 @@
 mod algorithm;
 mod client;
 mod credentials;
+#[cfg(feature = "pkcs11")]
+mod rotating;
 mod server;
+#[cfg(feature = "pkcs11")]
+mod token;
 mod trust;
 
 pub use algorithm::Algorithm;
 pub use client::ClientRole;
 pub use credentials::Credentials;
+#[cfg(feature = "pkcs11")]
+pub use rotating::RotatingCertificate;
 pub use server::ServerRole;
 pub use trust::Trust;
 
