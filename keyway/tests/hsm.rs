@@ -161,9 +161,11 @@ struct Bench {
 impl Bench {
     fn start(dir: &Path, token: &Token, deadline: Duration) -> Self {
         let module = dir.join("fault.so");
-        let mut script = Script::default();
-        script.module = Some(token.module.clone());
-        script.socket = Some(dir.join("fault.sock"));
+        let script = Script {
+            module: Some(token.module.clone()),
+            socket: Some(dir.join("fault.sock")),
+            ..Script::default()
+        };
         fs::copy(fault_module(), &module).unwrap();
         fs::write(dir.join("fault.toml"), script.to_toml()).unwrap();
         let provider = provider::fastest().unwrap();
