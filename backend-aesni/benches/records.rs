@@ -53,7 +53,7 @@ fn contenders(id: CipherSuite, len: usize) -> Vec<Contender> {
         .into_iter()
         .map(|suite| backend(suite, len))
         .collect();
-    let (aws_lc, ring) = match id {
+    let (of_aws_lc, of_ring) = match id {
         CipherSuite::TLS_AES_128_GCM_SHA256 => (&aws::AES_128_GCM, &ring_aead::AES_128_GCM),
         CipherSuite::TLS_AES_256_GCM_SHA384 => (&aws::AES_256_GCM, &ring_aead::AES_256_GCM),
         CipherSuite::TLS_CHACHA20_POLY1305_SHA256 => {
@@ -61,10 +61,10 @@ fn contenders(id: CipherSuite, len: usize) -> Vec<Contender> {
         }
         _ => return all,
     };
-    all.push(aws_lc_rs(aws_lc, len));
-    all.push(ring(ring, len));
+    all.push(aws_lc_rs(of_aws_lc, len));
+    all.push(ring(of_ring, len));
     if id != CipherSuite::TLS_CHACHA20_POLY1305_SHA256 {
-        all.push(graviola(aws_lc.key_len(), len));
+        all.push(graviola(of_aws_lc.key_len(), len));
     }
     all
 }
@@ -112,7 +112,7 @@ macro_rules! like_ring {
         fn $name(algorithm: &'static $module::Algorithm, len: usize) -> Contender {
             use $module::{Aad, LessSafeKey, Nonce, UnboundKey};
 
-            let make = || {
+            let make = move || {
                 let key = &[7; 32][..algorithm.key_len()];
                 LessSafeKey::new(UnboundKey::new(algorithm, black_box(key)).unwrap())
             };
