@@ -50,7 +50,7 @@ fn backends(id: CipherSuite) -> Vec<Suite> {
 
 fn contenders(id: CipherSuite, len: usize) -> Vec<Contender> {
     let mut all: Vec<_> = backends(id)
-        .into_iter()
+        .iter()
         .map(|suite| backend(suite, len))
         .collect();
     let (of_aws_lc, of_ring) = match id {
@@ -69,7 +69,7 @@ fn contenders(id: CipherSuite, len: usize) -> Vec<Contender> {
     all
 }
 
-fn backend(suite: Suite, len: usize) -> Contender {
+fn backend(suite: &Suite, len: usize) -> Contender {
     let aead = suite.aead.clone();
     let key = vec![7; aead.key_len()];
     let tag_len = aead.tag_len();
@@ -131,7 +131,7 @@ macro_rules! like_ring {
                 }),
                 seal: Box::new(move || {
                     let tag = sealer.seal_in_place_separate_tag(nonce(), aad(), &mut text);
-                    black_box(tag.unwrap());
+                    let _ = black_box(tag.unwrap());
                 }),
                 open: Box::new(move || {
                     in_out.copy_from_slice(&sealed);
