@@ -1,4 +1,4 @@
-//! Wiping what a kernel leaves behind on the stack.
+//! Wiping secrets: keys, and what a kernel leaves behind on the stack.
 
 use core::arch::asm;
 
@@ -12,4 +12,14 @@ pub(crate) fn stack<const N: usize>() {
     // SAFETY: reads nothing but a pointer; that it takes one keeps the zeros from being
     // optimised away.
     unsafe { asm!("/* {0} */", in(reg) space.as_ptr(), options(nostack, preserves_flags)) };
+}
+
+/// Overwrites bytes with zeros, however wide the stores: a byte at a time, as the `zeroize`
+/// crate does it, takes longer than a short record.
+#[inline]
+pub(crate) fn bytes(bytes: &mut [u8]) {
+    bytes.fill(0);
+    // SAFETY: reads nothing but a pointer; that it takes one, and might look behind it, keeps
+    // the zeros from being optimised away.
+    unsafe { asm!("/* {0} */", in(reg) bytes.as_mut_ptr(), options(nostack, preserves_flags)) };
 }

@@ -13,7 +13,6 @@ use core::array;
 
 use crypto_api::{Error, NONCE_LEN, SealRecord};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroize;
 
 pub(super) use run::run;
 
@@ -75,9 +74,9 @@ pub(crate) struct Chain<'a> {
 
 impl Drop for Chain<'_> {
     fn drop(&mut self) {
-        self.pending.zeroize();
-        self.stream.zeroize();
-        self.mask.zeroize();
+        wipe::bytes(&mut self.pending);
+        wipe::bytes(&mut self.stream);
+        wipe::bytes(&mut self.mask);
     }
 }
 
@@ -234,7 +233,7 @@ fn start<C: Cipher, const N: usize>(
             xor(&mut chain.pending, block);
         }
     }
-    blocks.as_flattened_mut().as_flattened_mut().zeroize();
+    wipe::bytes(blocks.as_flattened_mut().as_flattened_mut());
 }
 
 /// The last part of each record, less than a block, and the tags.
@@ -264,7 +263,7 @@ fn finish<C: Cipher, const SEAL: bool, const N: usize>(
                 xor(tag, chain.rest);
             }
         }
-        next.as_flattened_mut().zeroize();
+        wipe::bytes(next.as_flattened_mut());
     }
     cipher.encrypt(&mut tags);
     for (tag, chain) in tags.iter_mut().zip(chains) {

@@ -18,6 +18,7 @@ use zeroize::{Zeroize, Zeroizing};
 pub(crate) use poly1305::{Blocks, Poly1305};
 
 use super::inout::InOut;
+use super::wipe;
 use crate::record::Kernel;
 
 /// Quarter rounds (RFC 8439, section 2.1), each on a set of four registers, with the `add`,
@@ -90,7 +91,7 @@ pub(crate) struct Keystream<const N: usize>(pub(crate) [u8; N]);
 
 impl<const N: usize> Drop for Keystream<N> {
     fn drop(&mut self) {
-        self.0.zeroize();
+        wipe::bytes(&mut self.0);
     }
 }
 
@@ -371,7 +372,7 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
         tag: &[u8],
     ) -> Result<(), Error> {
         if !fits(text.len()) {
-            text.zeroize();
+            text.fill(0);
             return Err(Error::BadTag);
         }
         let state = State::new(&self.key, nonce);
@@ -384,7 +385,7 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
         if expected.ct_eq(tag).into() {
             Ok(())
         } else {
-            text.zeroize();
+            text.fill(0);
             Err(Error::BadTag)
         }
     }

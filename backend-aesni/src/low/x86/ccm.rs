@@ -1,7 +1,5 @@
 //! AES-128 for [CCM](crate::low::ccm): one record on AES-NI, several in registers of any width.
 
-use zeroize::Zeroize;
-
 use super::{aes, wipe};
 use crate::low::ccm::{Block, Chain, Cipher, SIDE};
 use crate::low::cpu;
@@ -12,7 +10,7 @@ struct Keys([Block; 11]);
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        self.0.as_flattened_mut().zeroize();
+        crate::low::wipe::bytes(self.0.as_flattened_mut());
     }
 }
 

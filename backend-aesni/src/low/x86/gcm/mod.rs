@@ -13,9 +13,8 @@
 //! one stride overlaps with GHASH of another, and a last part of less than a stride that also
 //! computes E(J0), hashes the lengths and gives the tag. A short record is a last part alone.
 
-use zeroize::Zeroize;
-
 use super::aes::Block;
+use crate::low::wipe;
 
 /// Powers of the hash key in the table: one more than the blocks of the longest last part,
 /// because the lengths follow it.
@@ -40,9 +39,9 @@ pub(crate) struct Table<const R: usize, const S: usize> {
 
 impl<const R: usize, const S: usize> Drop for Table<R, S> {
     fn drop(&mut self) {
-        self.round_keys.as_flattened_mut().zeroize();
-        self.powers.as_flattened_mut().zeroize();
-        self.sums.as_flattened_mut().zeroize();
+        wipe::bytes(self.round_keys.as_flattened_mut());
+        wipe::bytes(self.powers.as_flattened_mut());
+        wipe::bytes(self.sums.as_flattened_mut());
     }
 }
 
