@@ -33,6 +33,8 @@ pub(crate) struct Module {
     /// False if somebody else in the process had initialised it before: then it is theirs to
     /// finalise.
     ours: bool,
+    /// Whether one call at a time goes in.
+    serial: bool,
     gate: Mutex<Gate>,
     changed: Condvar,
     recovery: Mutex<Recovery>,
@@ -74,7 +76,7 @@ impl Drop for Entered<'_> {
     fn drop(&mut self) {
         let mut gate = lock(&self.module.gate);
         gate.inside -= 1;
-        if gate.closed && gate.inside == 0 {
+        if gate.inside == 0 && (gate.closed || self.module.serial) {
             self.module.changed.notify_all();
         }
     }
@@ -106,6 +108,7 @@ impl Module {
             library,
             process: std::process::id(),
             ours,
+            serial: is_serial(path),
             gate: Mutex::new(Gate {
                 generation: 1,
                 inside: 0,
@@ -118,10 +121,11 @@ impl Module {
         })
     }
 
-    /// Enters, after waiting for an initialisation that is under way.
+    /// Enters, after waiting for an initialisation that is under way, and in a serial module
+    /// for whoever is inside.
     pub(crate) fn enter(&self) -> Result<Entered<'_>, Failure> {
         let mut gate = lock(&self.gate);
-        while gate.closed {
+        while gate.closed || self.serial && gate.inside > 0 {
             gate = self
                 .changed
                 .wait(gate)
@@ -222,6 +226,18 @@ impl Module {
         recovery.not_before = Some(Instant::now() + interval.max(start.elapsed()));
         outcome
     }
+}
+
+/// Whether calls go into the module at `path` one at a time.
+///
+/// p11-kit's client sends all of them through one connection, where they are answered one
+/// after the other. Its threads read the answers for each other, and when the connection
+/// breaks meanwhile (seen in 0.24), those whose answer another one was reading wait for ever:
+/// inside, so that the module could never be initialised again. One call at a time costs
+/// nothing there and cannot hang like that.
+fn is_serial(path: &Path) -> bool {
+    path.file_stem()
+        .is_some_and(|name| name.to_string_lossy().starts_with("p11-kit-client"))
 }
 
 /// A module in use, which is finalised when the last use is dropped. That happens on a
@@ -369,6 +385,30 @@ mod tests {
         // Who saw the new one fail comes too early.
         assert!(module.recover(2, LONG, LONG).is_err());
         assert_eq!(module.generation(), 2);
+    }
+
+    #[test]
+    fn a_serial_module_is_entered_by_one_at_a_time() {
+        assert!(is_serial("/usr/lib/pkcs11/p11-kit-client.so".as_ref()));
+        assert!(!is_serial("/usr/lib/softhsm/libsofthsm2.so".as_ref()));
+        let (_turn, library) = mock();
+        let mut module = Module::with_library(library, "mock".as_ref(), None).unwrap();
+        module.serial = true;
+        let inside = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let entered = module.enter().unwrap();
+                        let before = inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                        assert_eq!(before, 0);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                        drop(entered);
+                    }
+                });
+            }
+        });
     }
 
     #[test]
