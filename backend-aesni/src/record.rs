@@ -149,3 +149,21 @@ impl<K: Kernel> RecordAead for Aead<K> {
         }
     }
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::Key;
+    use crate::low::x86::gcm;
+
+    /// An idle connection has one key for each direction.
+    #[test]
+    fn a_key_is_small() {
+        let sizes = [
+            size_of::<Key<gcm::aesni::Aes128Gcm>>(),
+            size_of::<Key<gcm::vaes::Aes128Gcm>>(),
+            size_of::<Key<gcm::avx512::Aes128Gcm>>(),
+            size_of::<Key<gcm::avx512::Aes256Gcm>>(),
+        ];
+        assert!(sizes.iter().all(|&size| size <= 704), "{sizes:?}");
+    }
+}
