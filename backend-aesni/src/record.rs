@@ -162,8 +162,8 @@ mod tests {
             size_of::<Key<gcm::aesni::Aes128Gcm>>(),
             size_of::<Key<gcm::vaes::Aes128Gcm>>(),
             size_of::<Key<gcm::avx512::Aes128Gcm>>(),
-            size_of::<Key<gcm::avx512::Aes256Gcm>>(),
         ];
         assert!(sizes.iter().all(|&size| size <= 704), "{sizes:?}");
+        assert!(size_of::<Key<gcm::avx512::Aes256Gcm>>() <= 768);
     }
 }
