@@ -6,6 +6,7 @@ use crypto_api::{
 use zeroize::Zeroizing;
 
 use crate::BACKEND;
+use crate::low::wipe;
 
 /// An AEAD algorithm on one set of CPU features, with one key.
 ///
@@ -71,10 +72,18 @@ struct Key<K> {
 impl<K: Kernel> Key<K> {
     fn new(token: K::Token, key: &[u8], iv: &[u8; NONCE_LEN]) -> Result<Box<Self>, Error> {
         check_len("AEAD key", K::KEY_LEN, key.len())?;
-        Ok(Box::new(Self {
+        let key = Self::boxed(token, key, iv);
+        // On its way into the box the key was copied, and what is moved is not dropped.
+        wipe::stack::<4096>();
+        Ok(key)
+    }
+
+    #[inline(never)]
+    fn boxed(token: K::Token, key: &[u8], iv: &[u8; NONCE_LEN]) -> Box<Self> {
+        Box::new(Self {
             kernel: K::new(token, key),
             iv: Iv(Zeroizing::new(*iv)),
-        }))
+        })
     }
 }
 
