@@ -104,7 +104,7 @@ fn a_key_that_cannot_be_opened_is_named_without_its_pin() {
         for (wrong, part) in [
             (
                 uri.replace("object=p256", "object=p257"),
-                "object=p257: no private key fits",
+                ": no private key fits; there are pkcs11:object=p256;",
             ),
             (uri.replace("token=keyway", "token=other"), "token=other"),
             (

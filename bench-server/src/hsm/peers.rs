@@ -119,7 +119,8 @@ impl Peer {
     }
 }
 
-/// One process with one thread, without logs, tickets or anything to serve.
+/// One process with one thread, without logs, tickets or anything to serve. It names the engine
+/// a second time because nginx initialises it there, and not where it loads the key.
 fn nginx(
     address: SocketAddr,
     dir: &dyn std::fmt::Display,
@@ -132,7 +133,7 @@ fn nginx(
     format!(
         "daemon off;\nmaster_process off;\npid {dir}/pid;\nerror_log stderr;\n\
          env SOFTHSM2_CONF;\nenv PKCS11_FAULT_SCRIPT;\nenv PKCS11_MODULE_PATH;\n\
-         events {{ worker_connections 4096; }}\n\
+         ssl_engine pkcs11;\nevents {{ worker_connections 4096; }}\n\
          http {{\n{temporary}  access_log off;\n  server {{\n    listen {address} ssl backlog=4096;\n    \
          ssl_certificate {chain};\n    ssl_certificate_key \"engine:pkcs11:{uri}\";\n    \
          ssl_protocols TLSv1.3;\n    ssl_ecdh_curve X25519;\n    ssl_session_tickets off;\n    \

@@ -28,6 +28,7 @@ pub(super) struct Rate<'a> {
     token: &'a Token,
     server: Server,
     connections: u32,
+    shortest: Duration,
 }
 
 impl<'a> Rate<'a> {
@@ -51,6 +52,7 @@ impl<'a> Rate<'a> {
             token,
             server,
             connections: contender.connections,
+            shortest: shortest(ms),
         })
     }
 
@@ -76,15 +78,18 @@ impl<'a> Rate<'a> {
     }
 }
 
-/// The shortest load that says something: the slowest token answers some dozen times.
-const SHORTEST: Duration = Duration::from_millis(300);
+/// The shortest load that says something: a token with one session answers two dozen times, and
+/// a server that waits for it has told the first client after eight.
+fn shortest(ms: f64) -> Duration {
+    Duration::from_millis(300) + Duration::from_secs_f64(24.0 * ms / 1e3)
+}
 
 /// Values: handshakes per second, the median and 99th percentile of their latency, and CPU of
 /// the server's thread and of the signing threads per handshake.
 impl Probe for Rate<'_> {
     fn round(&mut self, slice: Duration) -> Result<Vec<f64>> {
         let before = self.server.cpu()?;
-        let report = self.load(slice.max(SHORTEST))?;
+        let report = self.load(slice.max(self.shortest))?;
         let after = self.server.cpu()?;
         let failures = report["failures"].as_object().context("no failures")?;
         ensure!(

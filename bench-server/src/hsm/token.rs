@@ -57,7 +57,10 @@ impl Token {
                 .context("SoftHSM is not installed: apt install softhsm2, or name it: --softhsm")?,
         };
         let fault = match fault {
-            Some(path) => path.to_owned(),
+            // Loaders look for a bare name elsewhere than here.
+            Some(path) => path
+                .canonicalize()
+                .with_context(|| format!("--fault-module: {}", path.display()))?,
             None => beside_this_program()?,
         };
         let token = Self {

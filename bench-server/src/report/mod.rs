@@ -103,6 +103,9 @@ impl Report {
         took: Duration,
     ) -> Self {
         let mut grids: Vec<Grid> = section::ALL.iter().map(Grid::new).collect();
+        // What one reason left without a figure is told in one line.
+        let mut sections = String::new();
+        let mut reason = String::new();
         let mut failures = Vec::new();
         for outcome in outcomes {
             match outcome.value {
@@ -114,10 +117,17 @@ impl Report {
                         grid.put(&outcome.contender, &outcome.metric.column, measured.into());
                     }
                 }
-                Err(error) => failures.push(format!(
-                    "{}, {}: {}: {error}",
-                    outcome.metric.section, outcome.metric.column, outcome.contender
-                )),
+                Err(error) => {
+                    let section = outcome.metric.section;
+                    let this = format!("{}: {}: {error}", outcome.metric.column, outcome.contender);
+                    if reason == this && failures.pop().is_some() {
+                        sections = format!("{sections}, {section}");
+                    } else {
+                        sections = section.to_owned();
+                    }
+                    failures.push(format!("{sections}, {this}"));
+                    reason = this;
+                }
             }
         }
         grids.retain(|grid| !grid.rows.is_empty());
@@ -232,6 +242,31 @@ pub(crate) mod tests {
             },
         ];
         Report::new("libssl", &stacks, outcomes, Duration::from_secs(3))
+    }
+
+    #[test]
+    fn one_reason_is_one_line() {
+        let missing = |section, contender: &str| Outcome {
+            metric: Metric {
+                section,
+                column: "3 ms".into(),
+            },
+            contender: contender.into(),
+            value: Err("no answer".into()),
+        };
+        let outcomes = vec![
+            missing(section::HSM_HANDSHAKE, "a"),
+            missing(section::HSM_P50, "a"),
+            missing(section::HSM_HANDSHAKE, "b"),
+        ];
+        let report = Report::new("a", &[], outcomes, Duration::ZERO);
+        assert_eq!(
+            report.failures,
+            [
+                "hsm-handshake, hsm-latency-p50, 3 ms: a: no answer",
+                "hsm-handshake, 3 ms: b: no answer",
+            ]
+        );
     }
 
     #[test]

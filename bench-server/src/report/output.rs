@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail};
 
 use super::{Report, html, json, table};
 
@@ -56,13 +56,11 @@ impl OutputArgs {
         if let Some(path) = &self.html {
             write(path, &html(report)?)?;
         }
-        ensure!(
-            report.failures.is_empty(),
-            "{} figures are missing, the first: {}",
-            report.failures.len(),
-            report.failures.first().map_or("", String::as_str)
-        );
-        Ok(())
+        match report.failures.as_slice() {
+            [] => Ok(()),
+            [only] => bail!("no figure for {only}"),
+            [first, more @ ..] => bail!("no figure for {first} (and {} more)", more.len()),
+        }
     }
 }
 

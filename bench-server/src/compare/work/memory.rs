@@ -75,12 +75,12 @@ mod tests {
 
     #[test]
     fn the_heap_grows_by_what_is_allocated() {
-        // Other tests allocate too: what is looked for is far more than they do.
+        // Other tests allocate and free too: what is looked for is far more than they do.
         for size in [1_000, 50_000_000] {
             let before = heap_in_use().unwrap();
             let blocks: Vec<Vec<u8>> = (0..100_000_000 / size).map(|_| vec![1; size]).collect();
             let grown = heap_in_use().unwrap() - before;
-            assert!((100_000_000..130_000_000).contains(&grown), "{grown}");
+            assert!((90_000_000..130_000_000).contains(&grown), "{grown}");
             drop(blocks);
             assert!(heap_in_use().unwrap() < before + 50_000_000);
         }
