@@ -35,6 +35,14 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "not a number of seconds above 0".into())
 }
 
+/// The same, or none at all.
+pub(crate) fn seconds_or_none(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(0.0) => Ok(Duration::ZERO),
+        _ => seconds(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,5 +53,7 @@ mod tests {
         for wrong in ["", "0", "-1", "NaN", "inf", "1e300", "5s"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(seconds_or_none("0"), Ok(Duration::ZERO));
+        assert!(seconds_or_none("-1").is_err());
     }
 }

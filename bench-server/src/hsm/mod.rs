@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use indicatif::ProgressBar;
 
-use self::rate::{Contender, Rate};
+use self::rate::{Contender, ONE_AT_A_TIME, Rate};
 use self::token::Token;
 use crate::compare::engine::{self, Budget, Job, Metric, Outcome, Prepare};
 use crate::report::{OutputArgs, Report, section};
@@ -142,13 +142,13 @@ fn contenders(sessions: &[u16]) -> Vec<Contender> {
     let synchronous = Contender {
         name: BASELINE.into(),
         options: vec!["--hsm-synchronous".into()],
-        connections: 8,
+        connections: ONE_AT_A_TIME,
         peer: None,
     };
     let peers = peers::installed().into_iter().map(|peer| Contender {
         name: peer.name().into(),
         options: Vec::new(),
-        connections: 8,
+        connections: ONE_AT_A_TIME,
         peer: Some(peer),
     });
     fixed

@@ -66,6 +66,11 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "SECONDS", value_parser = runtime::seconds, default_value = "5")]
     duration: Duration,
 
+    /// How long to work before that, so that what begins slowly is not measured
+    #[arg(long, value_name = "SECONDS", value_parser = runtime::seconds_or_none)]
+    #[arg(default_value = "0")]
+    warm_up: Duration,
+
     /// Path to ask for; by default /, in bulk mode /bytes/SIZE
     #[arg(long, value_name = "PATH", value_parser = path)]
     path: Option<String>,
@@ -196,14 +201,14 @@ async fn load(args: &LoadArgs, config: Arc<keyway::tls::config::ClientConfig>) -
     let threads = tokio::runtime::Handle::current().metrics().num_workers();
     let tallies = Arc::new(Tallies::new(threads));
     let start = Instant::now();
-    let pace = Arc::new(Pace::start(args.rate, start, args.duration)?);
+    let pace = Arc::new(Pace::start(args.rate, start, args.warm_up, args.duration)?);
     let work = Arc::new(Work::new(args, target));
     let mut tasks = JoinSet::new();
     for connection in 0..args.connections as usize {
         let (work, pace, tallies) = (work.clone(), pace.clone(), tallies.clone());
         tasks.spawn(async move { work.run(&pace, tallies.of(connection)).await });
     }
-    let limit = tokio::time::Instant::from_std(start + args.duration + ENDING);
+    let limit = tokio::time::Instant::from_std(start + args.warm_up + args.duration + ENDING);
     // Whoever is late by more is dropped with the set.
     let _ =
         tokio::time::timeout_at(limit, async { while tasks.join_next().await.is_some() {} }).await;

@@ -11,6 +11,8 @@ use tokio::sync::Semaphore;
 #[derive(Debug)]
 pub(super) struct Pace {
     start: Instant,
+    /// Since when what ends is counted.
+    measured: Instant,
     end: Instant,
     rate: Option<Rate>,
 }
@@ -25,22 +27,24 @@ struct Rate {
 }
 
 impl Pace {
-    /// Begins at `start`, for `duration`.
+    /// Begins at `start`: `warm_up`, which does not count, and then `duration`.
     ///
     /// # Errors
     /// If the system gives no thread.
     pub(super) fn start(
         per_second: Option<f64>,
         start: Instant,
+        warm_up: Duration,
         duration: Duration,
     ) -> Result<Self> {
         let rate = match per_second {
             None => None,
-            Some(per_second) => Some(Rate::start(per_second, start, duration)?),
+            Some(per_second) => Some(Rate::start(per_second, start, warm_up + duration)?),
         };
         Ok(Self {
             start,
-            end: start + duration,
+            measured: start + warm_up,
+            end: start + warm_up + duration,
             rate,
         })
     }
@@ -64,10 +68,20 @@ impl Pace {
         Instant::now() < self.end
     }
 
-    /// How many operations were due in the whole time, if that is decided by a rate.
+    /// Whether an operation that ends now counts.
+    pub(super) fn counts(&self) -> bool {
+        (self.measured..self.end).contains(&Instant::now())
+    }
+
+    /// How many operations were due in the time that counts, if that is decided by a rate.
     pub(super) fn due(&self) -> Option<u64> {
         let rate = self.rate.as_ref()?;
-        Some(due_by(rate.per_second, self.end - self.start))
+        let due_by = |end: Instant| due_by(rate.per_second, end - self.start);
+        let before = match self.measured > self.start {
+            true => due_by(self.measured),
+            false => 0,
+        };
+        Some(due_by(self.end) - before)
     }
 }
 
@@ -115,7 +129,13 @@ mod tests {
     #[tokio::test]
     async fn a_rate_is_kept_and_lateness_counts_from_the_due_time() {
         let start = Instant::now();
-        let pace = Pace::start(Some(200.0), start, Duration::from_millis(250)).unwrap();
+        let pace = Pace::start(
+            Some(200.0),
+            start,
+            Duration::ZERO,
+            Duration::from_millis(250),
+        )
+        .unwrap();
         assert_eq!(pace.due(), Some(50));
         // A stall: everything that became due meanwhile comes with its own time.
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -133,12 +153,23 @@ mod tests {
     #[tokio::test]
     async fn saturation_ends_with_the_time() {
         let start = Instant::now();
-        let pace = Pace::start(None, start, Duration::from_millis(20)).unwrap();
+        let pace = Pace::start(None, start, Duration::ZERO, Duration::from_millis(20)).unwrap();
         assert!(pace.next().await.is_some());
         assert_eq!(pace.due(), None);
         tokio::time::sleep(Duration::from_millis(25)).await;
         assert!(pace.next().await.is_none());
         assert!(!pace.is_on());
+    }
+
+    #[tokio::test]
+    async fn a_warm_up_does_not_count() {
+        let (warm_up, duration) = (Duration::from_secs(3), Duration::from_secs(5));
+        let early = Pace::start(Some(10.0), Instant::now(), warm_up, duration).unwrap();
+        assert!(early.is_on() && !early.counts());
+        assert_eq!(early.due(), Some(50));
+        let begun = Instant::now().checked_sub(warm_up).unwrap();
+        let later = Pace::start(None, begun, warm_up, duration).unwrap();
+        assert!(later.is_on() && later.counts());
     }
 
     #[test]

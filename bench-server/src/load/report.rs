@@ -62,10 +62,12 @@ impl Report {
             "connections": self.args.connections,
             "threads": self.threads,
             "rate_per_s": self.args.rate,
+            "warm_up_s": self.args.warm_up.as_secs_f64(),
             "duration_s": self.args.duration.as_secs_f64(),
             "negotiated": self.negotiated,
             "operations": {
                 "done": tally.operations.count(),
+                "done_in_warm_up": tally.early,
                 "per_s": self.per_second(tally.operations.count()),
                 "due": self.due,
                 "not_done_in_time": self.not_done(),

@@ -12,6 +12,8 @@ use crate::latency::Latency;
 pub(super) struct Tally {
     /// Operations that succeeded in time, from when they were due.
     pub(super) operations: Latency,
+    /// Operations that succeeded in the warm-up.
+    pub(super) early: u64,
     /// TLS handshakes, from the established TCP connection.
     pub(super) handshakes: Latency,
     /// Application bytes of those operations, sent and received.
@@ -23,6 +25,7 @@ pub(super) struct Tally {
 impl Tally {
     fn merge(&mut self, other: &Self) {
         self.operations.merge(&other.operations);
+        self.early += other.early;
         self.handshakes.merge(&other.handshakes);
         self.sent += other.sent;
         self.received += other.received;
@@ -73,6 +76,10 @@ impl Shared {
         tally.operations.record(took);
         tally.sent += moved.sent;
         tally.received += moved.received;
+    }
+
+    pub(super) fn early(&self) {
+        self.lock().early += 1;
     }
 
     pub(super) fn failed(&self, error: &(dyn StdError + 'static)) {

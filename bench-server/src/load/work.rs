@@ -113,9 +113,11 @@ impl Work {
             let connected = self.target.connect().await?;
             let took = due.elapsed();
             close_in_order(connected.tls).await?;
-            if pace.is_on() {
+            if pace.counts() {
                 tally.handshake(connected.handshake);
                 tally.done(took, Moved::default());
+            } else if pace.is_on() {
+                tally.early();
             }
             return Ok(());
         }
@@ -131,8 +133,10 @@ impl Work {
             Some(Client::Raw(tls)) => echo(tls, self.size).await?,
             None => return Ok(()),
         };
-        if pace.is_on() {
+        if pace.counts() {
             tally.done(begun.elapsed(), moved);
+        } else if pace.is_on() {
+            tally.early();
         }
         Ok(())
     }
