@@ -190,7 +190,9 @@ impl Connection {
     /// Takes bytes from the peer; the oldest are at the front of `input`, which is worked
     /// on in place. `now` is the time against which certificates are checked.
     ///
-    /// Returns at the first event; call again with the rest until it needs more input.
+    /// Returns at the first event; call again with the rest until it needs more input. The
+    /// rest has to stay as it is, though it may be moved and more may come behind it: records
+    /// in it may have been opened together with the first.
     ///
     /// # Errors
     /// Any error is the end of the connection. [`output`](Self::output) may hold an alert
@@ -238,32 +240,42 @@ impl Connection {
             self.begun = true;
             let start = consumed + body.start;
             consumed += body.end;
-            let body = unread.get_mut(body).unwrap_or_default();
-            if let Some(len) = self.record(content_type, &header, body)? {
+            if let Some(len) = self.record(content_type, &header, unread, body)? {
                 let event = Event::Data(start..start + len);
                 return Ok(Received { consumed, event });
             }
         }
     }
 
-    /// Takes one record; returns the length of the application data in it, if it is that.
+    /// Takes the record at the front of `input`; returns the length of the application data
+    /// in it, if it is that.
     fn record(
         &mut self,
         content_type: ContentType,
         header: &[u8; 5],
-        body: &mut [u8],
+        input: &mut [u8],
+        body: Range<usize>,
     ) -> Result<Option<usize>, Error> {
-        let (content_type, len) = match content_type {
-            ContentType::APPLICATION_DATA => match self.read.open(header, body)? {
-                Opened::Content(content_type, len) => (content_type, len),
-                Opened::Skipped => return Ok(None),
-            },
-            ContentType::CHANGE_CIPHER_SPEC => {
-                self.change_cipher_spec(body)?;
-                return Ok(None);
+        let opened = match content_type {
+            ContentType::APPLICATION_DATA => {
+                // Before that, what is behind a record is seldom under the same key.
+                let ahead = matches!(self.state, State::Traffic);
+                match self.read.open(header, input, body.clone(), ahead)? {
+                    Opened::Content(content_type, len) => Some((content_type, len)),
+                    Opened::Skipped => return Ok(None),
+                }
             }
+            _ => None,
+        };
+        let body = input.get(body).unwrap_or_default();
+        if content_type == ContentType::CHANGE_CIPHER_SPEC {
+            self.change_cipher_spec(body)?;
+            return Ok(None);
+        }
+        let (content_type, len) = match (opened, content_type) {
+            (Some(opened), _) => opened,
             // A client that could not use our ServerHello has no keys to protect its alert.
-            ContentType::ALERT if self.side == Side::Server && !self.read.has_opened() => {
+            (None, ContentType::ALERT) if self.side == Side::Server && !self.read.has_opened() => {
                 (content_type, body.len())
             }
             _ if self.read.is_plain() => (content_type, body.len()),

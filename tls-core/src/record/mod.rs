@@ -1,6 +1,7 @@
 //! Records: cutting bytes into them, protecting them, and putting messages together again
 //! (RFC 9846, section 5).
 
+mod ahead;
 mod deframe;
 mod fragment;
 mod join;

@@ -2,9 +2,11 @@
 
 use alloc::boxed::Box;
 use core::fmt;
+use core::ops::Range;
 
 use crypto_api::{RecordOpener, RecordSealer};
 
+use super::ahead::Ahead;
 use super::{HEADER_LEN, MAX_PLAINTEXT};
 use crate::wire::{ContentType, TLS10, TLS12};
 use crate::{Error, Misbehaviour};
@@ -106,6 +108,7 @@ pub(crate) struct ReadProtection {
 struct ReadKeys {
     opener: Box<dyn RecordOpener>,
     sequence: u64,
+    ahead: Ahead,
 }
 
 /// What came out of a protected record.
@@ -141,6 +144,7 @@ impl ReadProtection {
         self.keys = Some(ReadKeys {
             opener,
             sequence: 0,
+            ahead: Ahead::default(),
         });
     }
 
@@ -150,11 +154,16 @@ impl ReadProtection {
         self.early_data = bytes;
     }
 
-    /// Opens the body of a record of type application_data in place.
+    /// Opens the body of a record of type application_data in place, the first of `input`.
+    ///
+    /// With `ahead` set, whole records behind it may be opened too: they then wait, opened,
+    /// for their turn.
     pub(crate) fn open(
         &mut self,
         header: &[u8; HEADER_LEN],
-        body: &mut [u8],
+        input: &mut [u8],
+        body: Range<usize>,
+        ahead: bool,
     ) -> Result<Opened, Error> {
         let body_len = body.len();
         let Some(keys) = &mut self.keys else {
@@ -166,7 +175,14 @@ impl ReadProtection {
                 .into(),
             );
         };
-        let opened = keys.opener.open(keys.sequence, header, body);
+        let opened = match keys.ahead.take(header)? {
+            Some(len) => Ok(len),
+            None if ahead => keys.ahead.open(&mut *keys.opener, keys.sequence, input),
+            None => {
+                let body = input.get_mut(body.clone()).unwrap_or_default();
+                keys.opener.open(keys.sequence, header, body)
+            }
+        };
         let plaintext_len = match opened {
             Ok(len) => len,
             Err(crypto_api::Error::BadTag) => {
@@ -182,6 +198,7 @@ impl ReadProtection {
         self.early_data = 0;
         self.has_opened = true;
         // The content type is the last byte that is not zero (RFC 9846, section 5.4).
+        let body = input.get(body).unwrap_or_default();
         let plaintext = body.get(..plaintext_len).unwrap_or_default();
         let end = plaintext.iter().rposition(|byte| *byte != 0);
         let (len, content_type) = end

@@ -1,5 +1,6 @@
 //! Two connections joined in memory, with everything that may take time ready or pending.
 
+mod ahead;
 mod mutate;
 mod pair;
 mod records;
