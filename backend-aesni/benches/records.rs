@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use aws_lc_rs::aead as aws;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use crypto_api::{CipherSuite, RecordAead, SealRecord, Suite, Trailer};
+use crypto_api::{CipherSuite, OpenRecord, RecordAead, SealRecord, Suite, Trailer};
 use ring::aead as ring_aead;
 
 const HEADER: [u8; 5] = [23, 3, 3, 64, 17];
@@ -193,22 +193,26 @@ fn records(c: &mut Criterion) {
 fn batches(c: &mut Criterion) {
     for id in SUITES {
         for (count, len) in BATCHES {
-            let mut group = c.benchmark_group(format!("batch {id}"));
-            group.throughput(Throughput::Bytes((count * len) as u64));
-            for suite in backends(id) {
-                for one_by_one in [false, true] {
-                    let how = if one_by_one { "one by one" } else { "batch" };
-                    let name = format!("{}, {how}", suite.aead.implementation());
-                    let name = BenchmarkId::new(name, format!("{count} x {len}"));
-                    let mut work = batch(&*suite.aead, count, len, one_by_one);
-                    group.bench_function(name, |b| b.iter(&mut work));
+            for (way, work) in [("seal", seal_batch as MakeBatch), ("open", open_batch)] {
+                let mut group = c.benchmark_group(format!("batch {way} {id}"));
+                group.throughput(Throughput::Bytes((count * len) as u64));
+                for suite in backends(id) {
+                    for one_by_one in [false, true] {
+                        let how = if one_by_one { "one by one" } else { "batch" };
+                        let name = format!("{}, {how}", suite.aead.implementation());
+                        let name = BenchmarkId::new(name, format!("{count} x {len}"));
+                        let mut work = work(&*suite.aead, count, len, one_by_one);
+                        group.bench_function(name, |b| b.iter(&mut work));
+                    }
                 }
             }
         }
     }
 }
 
-fn batch(aead: &dyn RecordAead, count: usize, len: usize, one_by_one: bool) -> Work {
+type MakeBatch = fn(&dyn RecordAead, usize, usize, bool) -> Work;
+
+fn seal_batch(aead: &dyn RecordAead, count: usize, len: usize, one_by_one: bool) -> Work {
     let key = vec![7; aead.key_len()];
     let mut sealer = aead.sealer(&key, &NONCE).unwrap();
     let text = vec![1; len];
@@ -232,6 +236,44 @@ fn batch(aead: &dyn RecordAead, count: usize, len: usize, one_by_one: bool) -> W
             }
         } else {
             sealer.seal_batch(&mut records).unwrap();
+        }
+    })
+}
+
+fn open_batch(aead: &dyn RecordAead, count: usize, len: usize, one_by_one: bool) -> Work {
+    let key = vec![7; aead.key_len()];
+    let mut sealer = aead.sealer(&key, &NONCE).unwrap();
+    let mut opener = aead.opener(&key, &NONCE).unwrap();
+    let text = vec![1; len];
+    let full = len + 1 + aead.tag_len();
+    let mut sealed = vec![0; count * full];
+    for (out, sequence) in sealed.chunks_exact_mut(full).zip(0..) {
+        let mut record = SealRecord {
+            sequence,
+            aad: &HEADER,
+            payload: text[..].into(),
+            trailer: Trailer::content_type(23),
+            out,
+        };
+        sealer.seal(&mut record).unwrap();
+    }
+    let mut in_out = sealed.clone();
+    Box::new(move || {
+        in_out.copy_from_slice(&sealed);
+        let mut records: Vec<_> = in_out
+            .chunks_exact_mut(full)
+            .zip(0..)
+            .map(|(in_out, sequence)| OpenRecord {
+                sequence,
+                aad: &HEADER,
+                in_out,
+                plaintext_len: 0,
+            })
+            .collect();
+        let mut done = 0;
+        while done < count {
+            let end = if one_by_one { done + 1 } else { count };
+            done += opener.open_batch(&mut records[done..end]).unwrap();
         }
     })
 }

@@ -1,7 +1,8 @@
 //! What all kernels share: a key as the record layer sees it.
 
 use crypto_api::{
-    Error, Implementation, NONCE_LEN, RecordAead, RecordOpener, RecordSealer, SealRecord, check_len,
+    Error, Implementation, NONCE_LEN, OpenRecord, RecordAead, RecordOpener, RecordSealer,
+    SealRecord, check_len,
 };
 use zeroize::Zeroizing;
 
@@ -46,6 +47,22 @@ pub(crate) trait Kernel: Sized + Send + Sync + 'static {
             self.seal(&iv.nonce(record.sequence), record);
         }
     }
+
+    /// Opens records, of which each has a tag, from the first on as long as the tags are right;
+    /// returns how many. The others are left as they were, but the first is wiped if it is bad.
+    fn open_batch(&self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
+        let Some(first) = records.first_mut() else {
+            return 0;
+        };
+        let (text, tag) = split_tag::<Self>(first.in_out);
+        let opened = self.open(&iv.nonce(first.sequence), first.aad, text, tag);
+        usize::from(opened.is_ok())
+    }
+}
+
+/// The text of a record that has a tag, and the tag.
+pub(crate) fn split_tag<K: Kernel>(in_out: &mut [u8]) -> (&mut [u8], &mut [u8]) {
+    in_out.split_at_mut(in_out.len() - K::TAG_LEN)
 }
 
 /// The static IV of a direction.
@@ -119,9 +136,32 @@ impl<K: Kernel> RecordOpener for Key<K> {
             in_out.fill(0);
             return Err(Error::BadTag);
         }
-        let (text, tag) = in_out.split_at_mut(text_len);
+        let (text, tag) = split_tag::<K>(in_out);
         self.kernel.open(&self.iv.nonce(sequence), aad, text, tag)?;
         Ok(text_len)
+    }
+
+    fn open_batch(&mut self, records: &mut [OpenRecord<'_>]) -> Result<usize, Error> {
+        let lens = K::TAG_LEN..=K::TAG_LEN.saturating_add(K::TEXT_MAX);
+        let sound = |record: &OpenRecord<'_>| lens.contains(&record.in_out.len());
+        match records {
+            [] => return Ok(0),
+            [first, ..] if !sound(first) => {
+                return self.open(first.sequence, first.aad, first.in_out);
+            }
+            _ => {}
+        }
+        // The others have their turn.
+        let end = records.iter().take_while(|record| sound(record)).count();
+        let records = records.get_mut(..end).unwrap_or_default();
+        let opened = self.kernel.open_batch(&self.iv, records);
+        for record in records.iter_mut().take(opened) {
+            record.plaintext_len = record.in_out.len() - K::TAG_LEN;
+        }
+        match opened {
+            0 => Err(Error::BadTag),
+            _ => Ok(opened),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The same bytes as another implementation gives, whatever the shape of the record.
 
-use crypto_api::{Error, Payload, SealRecord, Trailer};
+use crypto_api::{Error, OpenRecord, Payload, RecordAead, SealRecord, Trailer};
 
 use crate::{Numbers, Secrets, soft};
 
@@ -152,7 +152,62 @@ fn batches_of_every_shape() {
                     text.len()
                 );
             }
+            let bad = numbers.up_to(2 * count + 1);
+            open_again(ours, &secrets, first, &headers, &texts, &mut outs, bad);
         }
+    }
+}
+
+/// Opens a batch of which the record number `bad` is forged, if there are as many.
+fn open_again(
+    ours: &dyn RecordAead,
+    secrets: &Secrets,
+    first: u64,
+    headers: &[[u8; 5]],
+    texts: &[Vec<u8>],
+    outs: &mut [Vec<u8>],
+    bad: usize,
+) {
+    let by = ours.implementation();
+    if let Some(last) = outs.get_mut(bad).and_then(|out| out.last_mut()) {
+        *last ^= 0x80;
+    }
+    let sealed = outs.to_vec();
+    let mut opener = ours.opener(&secrets.key, &secrets.iv).unwrap();
+    let mut done = 0;
+    while done < outs.len() {
+        let mut records: Vec<_> = outs
+            .iter_mut()
+            .zip(headers)
+            .zip(first..)
+            .skip(done)
+            .map(|((in_out, aad), sequence)| OpenRecord {
+                sequence,
+                aad,
+                in_out,
+                plaintext_len: 0,
+            })
+            .collect();
+        let outcome = opener.open_batch(&mut records);
+        let lens: Vec<_> = records.iter().map(|record| record.plaintext_len).collect();
+        if done == bad {
+            assert_eq!(outcome, Err(Error::BadTag), "{by}");
+            let text_len = texts[bad].len() + 1;
+            assert!(outs[bad][..text_len].iter().all(|byte| *byte == 0), "{by}");
+            assert!(outs[bad + 1..] == sealed[bad + 1..], "{by}");
+            return;
+        }
+        let opened = outcome.unwrap();
+        assert!((1..=bad - done).contains(&opened), "{by}: {opened}");
+        for (at, len) in (done..done + opened).zip(lens) {
+            let (plaintext, _) = outs[at].split_at(len);
+            assert_eq!(plaintext.split_last(), Some((&23, &texts[at][..])), "{by}");
+        }
+        done += opened;
+        assert!(
+            outs[done..] == sealed[done..],
+            "{by}: record {done} of a batch"
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::ptr;
 
-use crypto_api::{SealRecord, Trailer};
+use crypto_api::{Error, OpenRecord, SealRecord, Trailer};
 
 use crate::{Numbers, Secrets};
 
@@ -126,11 +126,31 @@ fn nor_by_a_batch() {
             let mut sealer = aead.sealer(&secrets.key, &secrets.iv).unwrap();
             sealer.seal_batch(&mut records).unwrap();
             let mut opener = aead.opener(&secrets.key, &secrets.iv).unwrap();
-            for (record, len) in records.iter_mut().zip(&lens) {
-                assert_eq!(
-                    opener.open(record.sequence, record.aad, record.out),
-                    Ok(*len)
-                );
+            let mut records: Vec<_> = records
+                .into_iter()
+                .map(|record| OpenRecord {
+                    sequence: record.sequence,
+                    aad: record.aad,
+                    in_out: record.out,
+                    plaintext_len: 0,
+                })
+                .collect();
+            // One is put back, or wiped.
+            let bad = round % (COUNT + 1);
+            if let Some(record) = records.get_mut(bad) {
+                record.sequence ^= 1 << 40;
+            }
+            let mut done = 0;
+            while done < bad {
+                done += opener.open_batch(&mut records[done..]).unwrap();
+            }
+            assert_eq!(done, bad);
+            if bad < COUNT {
+                let outcome = opener.open_batch(&mut records[bad..]);
+                assert_eq!(outcome, Err(Error::BadTag));
+            }
+            for (record, len) in records[..bad].iter().zip(&lens) {
+                assert_eq!(record.plaintext_len, *len);
             }
         }
     }

@@ -51,6 +51,10 @@ impl Ahead {
             count += 1;
             rest = rest.get(body.end..).unwrap_or_default();
         }
+        if let ([header, ..], [len, ..], 1) = (&headers, lens, count) {
+            let body = input.get_mut(HEADER_LEN..HEADER_LEN + len);
+            return opener.open(sequence, header, body.unwrap_or_default());
+        }
 
         let mut rest = &mut *input;
         let mut numbers = sequence..;

@@ -11,14 +11,14 @@ mod run;
 
 use core::array;
 
-use crypto_api::{Error, NONCE_LEN, SealRecord};
+use crypto_api::{Error, NONCE_LEN, OpenRecord, SealRecord};
 use subtle::ConstantTimeEq;
 
 pub(super) use run::run;
 
 use super::inout::InOut;
 use super::wipe;
-use crate::record::{Iv, Kernel};
+use crate::record::{Iv, Kernel, split_tag};
 
 /// A block of AES.
 pub(crate) type Block = [u8; 16];
@@ -83,7 +83,12 @@ impl Drop for Chain<'_> {
 impl<'a> Chain<'a> {
     /// A chain without a record.
     fn idle() -> Self {
-        Self::new(InOut::in_place(&mut []), &mut [])
+        Self::in_place(&mut [])
+    }
+
+    /// For a text that is worked on where it lies.
+    fn in_place(text: &'a mut [u8]) -> Self {
+        Self::new(InOut::in_place(&mut []), text)
     }
 
     fn new(data: InOut<'a>, rest: &'a mut [u8]) -> Self {
@@ -137,6 +142,15 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
+    /// For a chain without a record.
+    fn nothing() -> Self {
+        Self {
+            nonce: [0; NONCE_LEN],
+            aad: &[],
+            text_len: 0,
+        }
+    }
+
     /// A block of the nonce (appendix A.2 and A.3): flags, and the length or the counter.
     fn block(&self, flags: u8, number: usize) -> Block {
         let mut block = [0; BLOCK];
@@ -314,18 +328,46 @@ impl<C: Cipher, const TAG_LEN: usize> Ccm<C, TAG_LEN> {
                 aad: record.aad,
                 text_len: record.plaintext_len(),
             },
-            None => Start {
-                nonce: [0; NONCE_LEN],
-                aad: &[],
-                text_len: 0,
-            },
+            None => Start::nothing(),
         });
         let starts = starts.get(..records.len()).unwrap_or_default();
         let mut own = records.iter_mut();
-        let mut chains: [Chain<'_>; SIDE] = array::from_fn(|_| match own.next() {
+        let chains = array::from_fn(|_| match own.next() {
             Some(record) => Chain::of_record(record),
             None => Chain::idle(),
         });
+        let tags = self.side_by_side::<true>(chains, starts);
+        for (record, tag) in records.iter_mut().zip(&tags) {
+            write_tag::<TAG_LEN>(record, tag);
+        }
+    }
+
+    /// Opens the records, all of them, and returns what their tags should be.
+    #[inline(never)]
+    fn open_group(&self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> [Block; SIDE] {
+        let starts: [Start<'_>; SIDE] = array::from_fn(|at| match records.get(at) {
+            Some(record) => Start {
+                nonce: iv.nonce(record.sequence),
+                aad: record.aad,
+                text_len: record.in_out.len() - TAG_LEN,
+            },
+            None => Start::nothing(),
+        });
+        let starts = starts.get(..records.len()).unwrap_or_default();
+        let mut own = records.iter_mut();
+        let chains = array::from_fn(|_| match own.next() {
+            Some(record) => Chain::in_place(split_tag::<Self>(record.in_out).0),
+            None => Chain::idle(),
+        });
+        self.side_by_side::<false>(chains, starts)
+    }
+
+    #[inline(always)]
+    fn side_by_side<const SEAL: bool>(
+        &self,
+        mut chains: [Chain<'_>; SIDE],
+        starts: &[Start<'_>],
+    ) -> [Block; SIDE] {
         start(&self.0, TAG_LEN, &mut chains, starts);
         loop {
             let mut least = usize::MAX;
@@ -341,17 +383,24 @@ impl<C: Cipher, const TAG_LEN: usize> Ccm<C, TAG_LEN> {
                 0 => break,
                 1 => {
                     for chain in &mut chains {
-                        self.0.run::<true>(chain);
+                        self.0.run::<SEAL>(chain);
                     }
                 }
-                _ => self.0.run_side_by_side::<true>(&mut chains, least),
+                _ => self.0.run_side_by_side::<SEAL>(&mut chains, least),
             }
         }
-        let tags = finish::<C, true, SIDE>(&self.0, &mut chains);
-        drop(chains);
-        for (record, tag) in records.iter_mut().zip(&tags) {
-            write_tag::<TAG_LEN>(record, tag);
-        }
+        finish::<C, SEAL, SIDE>(&self.0, &mut chains)
+    }
+
+    /// Encrypts what was decrypted: a record whose turn it is not yet.
+    #[inline(never)]
+    fn put_back(&self, nonce: &[u8; NONCE_LEN], text: &mut [u8]) {
+        let begin = Start {
+            nonce: *nonce,
+            aad: &[],
+            text_len: text.len(),
+        };
+        one::<C, true>(&self.0, TAG_LEN, Chain::in_place(text), begin);
     }
 
     #[inline(never)]
@@ -361,8 +410,7 @@ impl<C: Cipher, const TAG_LEN: usize> Ccm<C, TAG_LEN> {
             aad,
             text_len: text.len(),
         };
-        let chain = Chain::new(InOut::in_place(&mut []), text);
-        one::<C, false>(&self.0, TAG_LEN, chain, begin)
+        one::<C, false>(&self.0, TAG_LEN, Chain::in_place(text), begin)
     }
 }
 
@@ -416,5 +464,39 @@ impl<C: Cipher, const TAG_LEN: usize> Kernel for Ccm<C, TAG_LEN> {
         }
         text.fill(0);
         Err(Error::BadTag)
+    }
+
+    fn open_batch(&self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
+        let mut opened = 0;
+        for group in records.chunks_mut(SIDE) {
+            let tags = match group {
+                [record] => {
+                    let (text, _) = split_tag::<Self>(record.in_out);
+                    [self.open_one(&iv.nonce(record.sequence), record.aad, text); SIDE]
+                }
+                _ => self.open_group(iv, group),
+            };
+            let mut good = 0;
+            for (record, expected) in group.iter_mut().zip(&tags) {
+                let (_, tag) = split_tag::<Self>(record.in_out);
+                if !bool::from(expected[..TAG_LEN].ct_eq(tag)) {
+                    break;
+                }
+                good += 1;
+            }
+            for (at, record) in group.iter_mut().enumerate().skip(good) {
+                let (text, _) = split_tag::<Self>(record.in_out);
+                match opened + at {
+                    0 => text.fill(0),
+                    _ => self.put_back(&iv.nonce(record.sequence), text),
+                }
+            }
+            opened += good;
+            if good < group.len() {
+                break;
+            }
+        }
+        wipe::stack::<SPILLS_BATCH>();
+        opened
     }
 }
