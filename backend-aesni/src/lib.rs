@@ -45,6 +45,8 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod constant_time;
 mod kernels;
 #[allow(unsafe_code)]
 mod low;

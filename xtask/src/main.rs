@@ -5,6 +5,7 @@
 
 mod arm;
 mod arrows;
+mod constant_time;
 mod kryoptic;
 mod no_std;
 mod setup;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 use anyhow::{Result, bail};
 
 use crate::{
-    arm,
+    arm, constant_time,
     shell::{self, on_path},
 };
 
@@ -125,11 +125,18 @@ const NEEDS: &[Need] = &[
 ];
 
 /// What a step of the tests does without: it is skipped then, and says so.
-const WISHES: &[Need] = &[Need {
-    package: "qemu-user",
-    sign: Sign::Program(arm::EMULATOR),
-    why: "runs the kernels for ARM on another CPU (step `arm`)",
-}];
+const WISHES: &[Need] = &[
+    Need {
+        package: "qemu-user",
+        sign: Sign::Program(arm::EMULATOR),
+        why: "runs the kernels for ARM on another CPU (step `arm`)",
+    },
+    Need {
+        package: "valgrind",
+        sign: Sign::Program(constant_time::VALGRIND),
+        why: "follows secrets through the kernels (step `constant-time`)",
+    },
+];
 
 impl Need {
     fn is_met(&self) -> bool {

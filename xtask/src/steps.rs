@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Error, Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
 
-use crate::{arm, arrows, kryoptic, no_std, setup, shell};
+use crate::{arm, arrows, constant_time, kryoptic, no_std, setup, shell};
 
 /// What to run of [`STEPS`].
 #[derive(Args)]
@@ -121,6 +121,12 @@ const STEPS: &[Step] = &[
         run: arm::run,
     },
     Step {
+        name: "constant-time",
+        what: "no branch and no address in the kernels depends on a secret, says valgrind",
+        slow: true,
+        run: constant_time::run,
+    },
+    Step {
         name: "doctest",
         what: "the examples in the documentation run",
         slow: true,
@@ -167,7 +173,7 @@ impl Selection {
 pub(crate) fn run(selection: &Selection) -> Result<()> {
     let steps: Vec<&Step> = STEPS.iter().filter(|step| selection.has(step)).collect();
     for step in &steps {
-        println!("{:<12} {}", step.name, step.what);
+        println!("{:<13} {}", step.name, step.what);
     }
     let start = Instant::now();
     let mut ended = Vec::new();
@@ -203,9 +209,9 @@ fn summary(ended: &[(&str, Duration, Result<(), Error>)]) -> String {
         .map(|(name, time, result)| {
             let time = clock(*time);
             match result {
-                Ok(()) => format!("{time:>8}  {name:<12} ok\n"),
-                Err(error) if !failed(result) => format!("{time:>8}  {name:<12} {error}\n"),
-                Err(error) => format!("{time:>8}  {name:<12} FAILED: {error:#}\n"),
+                Ok(()) => format!("{time:>8}  {name:<13} ok\n"),
+                Err(error) if !failed(result) => format!("{time:>8}  {name:<13} {error}\n"),
+                Err(error) => format!("{time:>8}  {name:<13} FAILED: {error:#}\n"),
             }
         })
         .collect()
@@ -318,8 +324,8 @@ mod tests {
         ];
         assert_eq!(
             summary(&ended),
-            "    0:01  fmt          ok\n    2:05  test         FAILED: it broke\n    \
-             0:02  arm          skipped: no emulator\n"
+            "    0:01  fmt           ok\n    2:05  test          FAILED: it broke\n    \
+             0:02  arm           skipped: no emulator\n"
         );
         assert_eq!(
             ended.each_ref().map(|(_, _, result)| failed(result)),

@@ -9,7 +9,10 @@ pub(crate) mod ccm;
 pub(crate) mod chacha20_poly1305;
 pub(crate) mod cpu;
 pub(crate) mod inout;
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+pub(crate) mod memcheck;
 mod partial;
+mod verify;
 pub(crate) mod wipe;
 
 /// The longest text in bytes that the 32-bit counter of AES-GCM is enough for (NIST SP

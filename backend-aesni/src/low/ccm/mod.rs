@@ -12,12 +12,11 @@ mod run;
 use core::array;
 
 use crypto_api::{Error, NONCE_LEN, OpenRecord, SealRecord};
-use subtle::ConstantTimeEq;
 
 pub(super) use run::run;
 
 use super::inout::InOut;
-use super::wipe;
+use super::{verify, wipe};
 use crate::record::{Iv, Kernel, split_tag};
 
 /// A block of AES.
@@ -459,7 +458,7 @@ impl<C: Cipher, const TAG_LEN: usize> Kernel for Ccm<C, TAG_LEN> {
     ) -> Result<(), Error> {
         let expected = self.open_one(nonce, aad, text);
         wipe::stack::<SPILLS>();
-        if expected[..TAG_LEN].ct_eq(tag).into() {
+        if verify::tag(&expected[..TAG_LEN], tag) {
             return Ok(());
         }
         text.fill(0);
@@ -479,7 +478,7 @@ impl<C: Cipher, const TAG_LEN: usize> Kernel for Ccm<C, TAG_LEN> {
             let mut good = 0;
             for (record, expected) in group.iter_mut().zip(&tags) {
                 let (_, tag) = split_tag::<Self>(record.in_out);
-                if !bool::from(expected[..TAG_LEN].ct_eq(tag)) {
+                if !verify::tag(&expected[..TAG_LEN], tag) {
                     break;
                 }
                 good += 1;

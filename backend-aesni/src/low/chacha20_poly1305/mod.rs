@@ -12,13 +12,12 @@ mod poly1305;
 use core::ops::Range;
 
 use crypto_api::{Error, NONCE_LEN, SealRecord};
-use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 pub(crate) use poly1305::{Blocks, Poly1305};
 
 use super::inout::InOut;
-use super::wipe;
+use super::{verify, wipe};
 use crate::record::Kernel;
 
 /// Quarter rounds (RFC 8439, section 2.1), each on a set of four registers, with the `add`,
@@ -374,7 +373,7 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
             self.engine.few(&state, aad, text, Direction::Open)
         };
         self.engine.wipe();
-        if expected.ct_eq(tag).into() {
+        if verify::tag(&expected, tag) {
             Ok(())
         } else {
             text.fill(0);

@@ -50,8 +50,28 @@ mod avx512 {
     }
 }
 
+#[cfg(test)]
+mod model256 {
+    //! What [`super::vaes`] is, on registers of one block.
+    crate::low::ccm::run! {
+        features: "aes,pclmulqdq,avx",
+        wide: crate::low::x86::model::model256, narrow: crate::low::x86::wide128,
+        side: crate::low::ccm::SIDE, wipe: crate::low::x86::wipe::registers256
+    }
+}
+
+#[cfg(test)]
+mod model512 {
+    //! What [`super::avx512`] is, on registers of one block.
+    crate::low::ccm::run! {
+        features: "aes,pclmulqdq,avx",
+        wide: crate::low::x86::model::model512, narrow: crate::low::x86::wide128,
+        side: crate::low::ccm::SIDE, wipe: crate::low::x86::wipe::registers256
+    }
+}
+
 /// Encrypts blocks that do not depend on each other.
-#[target_feature(enable = "aes,pclmulqdq,avx,avx")]
+#[target_feature(enable = "aes,pclmulqdq,avx")]
 fn encrypt<const N: usize>(round_keys: &[Block; 11], blocks: &mut [Block; N]) {
     use super::wide128::{aesenc, aesenclast, load, store, xor, zero};
 
@@ -118,4 +138,16 @@ cipher! {
 cipher! {
     /// Several records in registers of 512 bits.
     Avx512, Avx512, avx512, "AES-NI, batches with VAES on AVX-512"
+}
+
+#[cfg(test)]
+cipher! {
+    /// A model of [`Vaes`].
+    Model256, AesNi, model256, "a model of batches with VAES on AVX2"
+}
+
+#[cfg(test)]
+cipher! {
+    /// A model of [`Avx512`].
+    Model512, AesNi, model512, "a model of batches with VAES on AVX-512"
 }

@@ -8,7 +8,7 @@ pub(crate) mod ccm;
 mod chacha20_poly1305;
 pub(crate) mod gcm;
 #[cfg(test)]
-mod model512;
+mod model;
 mod wide128;
 mod wide256;
 mod wide512;
