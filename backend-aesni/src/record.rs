@@ -7,7 +7,6 @@ use crypto_api::{
 use zeroize::Zeroizing;
 
 use crate::BACKEND;
-use crate::low::wipe;
 
 /// An AEAD algorithm on one set of CPU features, with one key.
 ///
@@ -24,8 +23,12 @@ pub(crate) trait Kernel: Sized + Send + Sync + 'static {
     /// The proof that the CPU has them.
     type Token: Copy + Send + Sync + core::fmt::Debug + 'static;
 
-    /// Expands a key of [`KEY_LEN`](Self::KEY_LEN) bytes.
-    fn new(token: Self::Token, key: &[u8]) -> Self;
+    /// A kernel without a key.
+    fn blank(token: Self::Token) -> Self;
+
+    /// Expands a key of [`KEY_LEN`](Self::KEY_LEN) bytes, once. It is not done while a kernel
+    /// is made because what is made is moved, and what is moved is left behind.
+    fn set_key(&mut self, key: &[u8]);
 
     /// Seals one record: `record.out` has the length that it must have.
     fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>);
@@ -89,18 +92,13 @@ struct Key<K> {
 impl<K: Kernel> Key<K> {
     fn new(token: K::Token, key: &[u8], iv: &[u8; NONCE_LEN]) -> Result<Box<Self>, Error> {
         check_len("AEAD key", K::KEY_LEN, key.len())?;
-        let key = Self::boxed(token, key, iv);
-        // On its way into the box the key was copied, and what is moved is not dropped.
-        wipe::stack::<4096>();
-        Ok(key)
-    }
-
-    #[inline(never)]
-    fn boxed(token: K::Token, key: &[u8], iv: &[u8; NONCE_LEN]) -> Box<Self> {
-        Box::new(Self {
-            kernel: K::new(token, key),
-            iv: Iv(Zeroizing::new(*iv)),
-        })
+        let mut boxed = Box::new(Self {
+            kernel: K::blank(token),
+            iv: Iv(Zeroizing::new([0; NONCE_LEN])),
+        });
+        boxed.kernel.set_key(key);
+        boxed.iv.0.copy_from_slice(iv);
+        Ok(boxed)
     }
 }
 

@@ -57,11 +57,13 @@ impl Cipher for ArmAes {
     const DETAIL: &'static str = "ARMv8 AES";
     type Token = cpu::ArmAes;
 
-    fn new(token: Self::Token, key: &[u8; 16]) -> Self {
-        let mut cipher = Self([[0; 16]; 11], token);
+    fn blank(token: Self::Token) -> Self {
+        Self([[0; 16]; 11], token)
+    }
+
+    fn set_key(&mut self, key: &[u8; 16]) {
         // SAFETY: the token proves the features.
-        unsafe { aes::expand(key, &mut cipher.0) };
-        cipher
+        unsafe { aes::expand(key, &mut self.0) };
     }
 
     fn encrypt<const N: usize>(&self, blocks: &mut [Block; N]) {

@@ -74,16 +74,19 @@ macro_rules! kernel {
                     const DETAIL: &'static str = $detail;
                     type Token = cpu::$token;
 
-                    fn new(token: Self::Token, key: &[u8]) -> Self {
-                        let mut table = Table {
+                    fn blank(token: Self::Token) -> Self {
+                        let table = Table {
                             round_keys: [[0; 16]; $rounds],
                             powers: [[0; 16]; POWERS],
                             sums: [0; POWERS],
                         };
-                        // SAFETY: the token proves the features.
-                        unsafe { expand(&mut table, key) };
-                        crate::low::wipe::stack::<SPILLS>();
                         Self(table, token)
+                    }
+
+                    fn set_key(&mut self, key: &[u8]) {
+                        // SAFETY: the token proves the features.
+                        unsafe { expand(&mut self.0, key) };
+                        crate::low::wipe::stack::<SPILLS>();
                     }
 
                     fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {

@@ -35,6 +35,9 @@ const TEXT_MAX: usize = (1 << 24) - 1;
 const SPILLS: usize = 2048;
 const SPILLS_BATCH: usize = 8192;
 
+/// What expanding a key may have left there.
+const SPILLS_KEY: usize = 512;
+
 /// AES-128 on one set of CPU features, with one key that is wiped when it is dropped.
 pub(crate) trait Cipher: Sized + Send + Sync + 'static {
     /// The CPU features in use.
@@ -42,8 +45,11 @@ pub(crate) trait Cipher: Sized + Send + Sync + 'static {
     /// The proof that the CPU has them.
     type Token: Copy + Send + Sync + core::fmt::Debug + 'static;
 
+    /// A cipher without a key.
+    fn blank(token: Self::Token) -> Self;
+
     /// Expands a key.
-    fn new(token: Self::Token, key: &[u8; 16]) -> Self;
+    fn set_key(&mut self, key: &[u8; 16]);
 
     /// Encrypts blocks that do not depend on each other.
     fn encrypt<const N: usize>(&self, blocks: &mut [Block; N]);
@@ -427,11 +433,14 @@ impl<C: Cipher, const TAG_LEN: usize> Kernel for Ccm<C, TAG_LEN> {
     const DETAIL: &'static str = C::DETAIL;
     type Token = C::Token;
 
-    fn new(token: Self::Token, key: &[u8]) -> Self {
+    fn blank(token: Self::Token) -> Self {
+        Self(C::blank(token))
+    }
+
+    fn set_key(&mut self, key: &[u8]) {
         // The caller has checked the length.
-        let cipher = C::new(token, key.first_chunk().unwrap_or(&[0; 16]));
-        wipe::stack::<SPILLS>();
-        Self(cipher)
+        self.0.set_key(key.first_chunk().unwrap_or(&[0; 16]));
+        wipe::stack::<SPILLS_KEY>();
     }
 
     fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {

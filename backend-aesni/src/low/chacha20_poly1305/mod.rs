@@ -339,12 +339,15 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
     const DETAIL: &'static str = E::DETAIL;
     type Token = E;
 
-    fn new(engine: E, key: &[u8]) -> Self {
-        let mut words = Zeroizing::new([0; 8]);
-        for (word, bytes) in words.iter_mut().zip(key.as_chunks::<4>().0) {
+    fn blank(engine: E) -> Self {
+        let key = Zeroizing::new([0; 8]);
+        Self { engine, key }
+    }
+
+    fn set_key(&mut self, key: &[u8]) {
+        for (word, bytes) in self.key.iter_mut().zip(key.as_chunks::<4>().0) {
             *word = u32::from_le_bytes(*bytes);
         }
-        Self { engine, key: words }
     }
 
     fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {

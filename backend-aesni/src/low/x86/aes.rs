@@ -1,7 +1,8 @@
 //! The AES key schedule (FIPS 197, section 5.2), in constant time.
 
 use core::arch::x86_64::{
-    __m128i, _mm_aeskeygenassist_si128, _mm_shuffle_epi32, _mm_slli_si128, _mm_xor_si128,
+    __m128i, _mm_aesenclast_si128, _mm_set1_epi32, _mm_setzero_si128, _mm_shuffle_epi8,
+    _mm_shuffle_epi32, _mm_slli_si128, _mm_xor_si128,
 };
 
 use super::wide128::{load, store};
@@ -21,21 +22,26 @@ fn next(mut before: __m128i, word: __m128i) -> __m128i {
 }
 
 /// The last word rotated, substituted and mixed with the round's constant, in all lanes.
+///
+/// AESKEYGENASSIST does this too, but CPUs take several steps for it. In four equal columns
+/// there is nothing to shift (ShiftRows), which leaves SubBytes and the addition of a key.
 #[inline]
-#[target_feature(enable = "aes")]
+#[target_feature(enable = "aes,ssse3")]
 fn rotated<const CONSTANT: i32>(key: __m128i) -> __m128i {
-    _mm_shuffle_epi32::<0xff>(_mm_aeskeygenassist_si128::<CONSTANT>(key))
+    let word = _mm_shuffle_epi8(key, _mm_set1_epi32(0x0c0f_0e0d));
+    _mm_aesenclast_si128(word, _mm_set1_epi32(CONSTANT))
 }
 
 /// The last word substituted, in all lanes: the middle step of a 256-bit key.
 #[inline]
-#[target_feature(enable = "aes")]
+#[target_feature(enable = "aes,ssse3")]
 fn substituted(key: __m128i) -> __m128i {
-    _mm_shuffle_epi32::<0xaa>(_mm_aeskeygenassist_si128::<0>(key))
+    let word = _mm_shuffle_epi32::<0xff>(key);
+    _mm_aesenclast_si128(word, _mm_setzero_si128())
 }
 
 /// The eleven round keys of a 128-bit key.
-#[target_feature(enable = "aes")]
+#[target_feature(enable = "aes,ssse3")]
 pub(super) fn expand128(key: &[u8; 16], out: &mut [Block; 11]) {
     let mut k = load(key);
     store(&mut out[0], k);
@@ -58,7 +64,7 @@ pub(super) fn expand128(key: &[u8; 16], out: &mut [Block; 11]) {
 }
 
 /// The fifteen round keys of a 256-bit key.
-#[target_feature(enable = "aes")]
+#[target_feature(enable = "aes,ssse3")]
 pub(super) fn expand256(key: &[u8; 32], out: &mut [Block; 15]) {
     let (low, high) = key.split_at(16);
     // The halves have 16 bytes each.

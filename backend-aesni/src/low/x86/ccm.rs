@@ -99,11 +99,13 @@ macro_rules! cipher {
             const DETAIL: &'static str = $detail;
             type Token = cpu::$token;
 
-            fn new(token: Self::Token, key: &[u8; 16]) -> Self {
-                let mut keys = Keys([[0; 16]; 11]);
+            fn blank(token: Self::Token) -> Self {
+                Self(Keys([[0; 16]; 11]), token)
+            }
+
+            fn set_key(&mut self, key: &[u8; 16]) {
                 // SAFETY: the token proves the features.
-                unsafe { aes::expand128(key, &mut keys.0) };
-                Self(keys, token)
+                unsafe { aes::expand128(key, &mut self.0.0) };
             }
 
             fn encrypt<const N: usize>(&self, blocks: &mut [Block; N]) {

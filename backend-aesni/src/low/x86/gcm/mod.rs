@@ -81,6 +81,9 @@ macro_rules! kernel {
         /// How deep a kernel's frames go, in bytes, with room to spare: 1700 were seen.
         const SPILLS: usize = 2560;
 
+        /// The same when a key is set up.
+        const SPILLS_KEY: usize = 1024;
+
         /// Blocks of folded powers: one vector for each two of a stride.
         const SUMS: usize = VECTORS / 2 * LANES;
 
@@ -96,20 +99,23 @@ macro_rules! kernel {
                     const DETAIL: &'static str = $detail;
                     type Token = cpu::$token;
 
-                    fn new(token: Self::Token, key: &[u8]) -> Self {
-                        let mut table = Table {
+                    fn blank(token: Self::Token) -> Self {
+                        let table = Table {
                             round_keys: [[0; 16]; $rounds],
                             powers: [[0; 16]; POWERS + BEYOND],
                             sums: [[0; 16]; SUMS],
                         };
+                        Self(table, token)
+                    }
+
+                    fn set_key(&mut self, key: &[u8]) {
                         if let Some(key) = key.first_chunk() {
                             // SAFETY: the token proves the features.
-                            unsafe { aes::$expand(key, &mut table.round_keys) };
+                            unsafe { aes::$expand(key, &mut self.0.round_keys) };
                         }
                         // SAFETY: as above.
-                        unsafe { powers(&mut table) };
-                        crate::low::wipe::stack::<SPILLS>();
-                        Self(table, token)
+                        unsafe { powers(&mut self.0) };
+                        crate::low::wipe::stack::<SPILLS_KEY>();
                     }
 
                     fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
@@ -678,7 +684,9 @@ mod tests {
 
     fn agree<N: Kernel<Token = cpu::AesNi>, W: Kernel<Token = cpu::AesNi>>(cpu: cpu::AesNi) {
         let key = &[0xa7; 32][..N::KEY_LEN];
-        let (narrow, wide) = (N::new(cpu, key), W::new(cpu, key));
+        let (mut narrow, mut wide) = (N::blank(cpu), W::blank(cpu));
+        narrow.set_key(key);
+        wide.set_key(key);
         let text: Vec<u8> = (0..=u8::MAX).cycle().take(17_000).collect();
         for len in (0..1300).chain([16_384, 16_385, 17_000]) {
             let trailer = Trailer {
