@@ -27,7 +27,7 @@ const BEYOND: usize = 2;
 ///
 /// The sixteen powers that bulk needs start at a multiple of 64 bytes, whether there are 11
 /// round keys or 15.
-#[repr(C, align(64))]
+#[repr(C, align(16))]
 pub(crate) struct Table<const R: usize, const S: usize> {
     round_keys: [Block; R],
     /// H^17 to H^1.
