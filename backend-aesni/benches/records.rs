@@ -4,8 +4,8 @@
 //! what it has sealed. The peers that work in place have no copy to make, which a TLS stack
 //! makes for them; the others go from one buffer to another.
 //!
-//! `cargo bench -p backend-aesni -- 'AES_128_GCM.*/16384'` measures full records alone. Set
-//! `KEYWAY_AESNI_OFF` to compare narrower kernels with the peers.
+//! `cargo bench -p backend-aesni --bench records -- 'AES_128_GCM.*/16384'` measures full
+//! records alone. Set `KEYWAY_AESNI_OFF` to compare narrower kernels with the peers.
 
 use std::hint::black_box;
 use std::time::Duration;

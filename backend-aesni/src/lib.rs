@@ -42,6 +42,12 @@
 //! The environment variable `KEYWAY_AESNI_OFF`, read once, lists sets of features that are
 //! not to be used: `avx512`, `vaes`, `aesni`, `ifma`, `avx2` on x86-64; `eor3`, `armaes`,
 //! `neon` on ARM. The next narrower kernel takes over, or another backend.
+//!
+//! # Measuring
+//!
+//! `cargo bench -p backend-aesni --bench records` compares the kernels with other libraries;
+//! `cargo bench -p backend-aesni --bench core` compares AES-GCM with what the CPU can do at all,
+//! the rounds of AES and carry-less products alone.
 
 #![deny(unsafe_code)]
 

@@ -127,6 +127,12 @@ const STEPS: &[Step] = &[
         run: constant_time::run,
     },
     Step {
+        name: "residue",
+        what: "no kernel leaves a secret on the stack, as it is released",
+        slow: true,
+        run: || cargo("test --release -p backend-aesni --test residue"),
+    },
+    Step {
         name: "doctest",
         what: "the examples in the documentation run",
         slow: true,

@@ -2,11 +2,16 @@
 
 use subtle::ConstantTimeEq;
 
-/// Whether `tag` is the one that was expected. How many bytes of it are right shows in nothing.
+use super::wipe;
+
+/// Whether `tag` is the first `LEN` bytes of the one that was expected, and nothing else. How
+/// many bytes of it are right shows in nothing. What was expected is wiped: for a forger it
+/// would be worth something. Some of it stays on the stack until that is wiped, too.
 #[inline(always)]
-pub(super) fn tag(expected: &[u8], tag: &[u8]) -> bool {
+pub(super) fn tag<const LEN: usize>(expected: &mut [u8; 16], tag: &[u8]) -> bool {
     #[allow(unused_mut)]
-    let mut equal = [expected.ct_eq(tag).unwrap_u8()];
+    let mut equal = [expected[..LEN].ct_eq(tag).unwrap_u8()];
+    wipe::bytes(expected);
     // Whether a record is taken is for everyone to see. The check of constant time has to be
     // told, and is told about this bit alone.
     #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]

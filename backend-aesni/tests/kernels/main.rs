@@ -5,6 +5,7 @@ mod ccm;
 #[cfg(unix)]
 mod guarded;
 mod known;
+mod published;
 
 use crypto_api::{CipherSuite, NONCE_LEN, Payload, RecordAead, SealRecord, Suite, Trailer};
 

@@ -51,7 +51,13 @@ impl Engine for Neon {
     }
 
     fn wipe(self) {
-        crate::low::wipe::stack::<3072>();
+        crate::low::wipe::stack::<5120>();
+        // SAFETY: the token proves the features.
+        unsafe { wipe_registers() }
+    }
+
+    fn wipe_few(self) {
+        crate::low::wipe::stack::<2048>();
         // SAFETY: the token proves the features.
         unsafe { wipe_registers() }
     }

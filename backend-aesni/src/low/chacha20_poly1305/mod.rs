@@ -149,8 +149,11 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
     /// The sum in its plain form.
     fn finish(self, sum: Self::Sum) -> Poly1305;
 
-    /// Wipes the vector registers, and the stack as deep as this engine's functions reach.
+    /// Wipes the vector registers, and the stack as deep as a record reaches.
     fn wipe(self);
+
+    /// The same after [`few`](Engine::few) bytes.
+    fn wipe_few(self);
 }
 
 /// The longest group of any engine, in bytes.
@@ -233,7 +236,25 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         E::Sum::from(sum)
     }
 
-    fn seal_many(&self, mut state: State, record: &mut SealRecord<'_>) {
+    // Functions of their own, so that what they leave lies below the caller's frame.
+    #[inline(never)]
+    fn seal_few(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
+        let state = State::new(&self.key, nonce);
+        let aad = record.aad;
+        if let Ok((text, tag)) = record.gather(Self::TAG_LEN) {
+            tag.copy_from_slice(&self.engine.few(&state, aad, text, Direction::Seal));
+        }
+    }
+
+    #[inline(never)]
+    fn open_few(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; 16] {
+        let state = State::new(&self.key, nonce);
+        self.engine.few(&state, aad, text, Direction::Open)
+    }
+
+    #[inline(never)]
+    fn seal_many(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
+        let mut state = State::new(&self.key, nonce);
         let payload = record.payload;
         let len = record.plaintext_len();
         let (text, tag) = record.out.split_at_mut(len);
@@ -291,7 +312,9 @@ impl<E: Engine> ChaCha20Poly1305<E> {
     }
 
     /// Opens in place whatever the tag is, and returns the tag that it should have.
-    fn open_many(&self, mut state: State, aad: &[u8], text: &mut [u8]) -> [u8; 16] {
+    #[inline(never)]
+    fn open_many(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; 16] {
+        let mut state = State::new(&self.key, nonce);
         let len = text.len();
         let end = whole::<E>(len);
         // What fills no group is added last, but decrypted before that.
@@ -351,15 +374,13 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
     }
 
     fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
-        let len = record.plaintext_len();
-        let state = State::new(&self.key, nonce);
-        let aad = record.aad;
-        if len > FEW {
-            self.seal_many(state, record);
-        } else if let Ok((text, tag)) = record.gather(Self::TAG_LEN) {
-            tag.copy_from_slice(&self.engine.few(&state, aad, text, Direction::Seal));
+        if record.plaintext_len() > FEW {
+            self.seal_many(nonce, record);
+            self.engine.wipe();
+        } else {
+            self.seal_few(nonce, record);
+            self.engine.wipe_few();
         }
-        self.engine.wipe();
     }
 
     fn open(
@@ -369,14 +390,18 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
         text: &mut [u8],
         tag: &[u8],
     ) -> Result<(), Error> {
-        let state = State::new(&self.key, nonce);
-        let expected = if text.len() > FEW {
-            self.open_many(state, aad, text)
+        let is_right = if text.len() > FEW {
+            let mut expected = self.open_many(nonce, aad, text);
+            let is_right = verify::tag::<16>(&mut expected, tag);
+            self.engine.wipe();
+            is_right
         } else {
-            self.engine.few(&state, aad, text, Direction::Open)
+            let mut expected = self.open_few(nonce, aad, text);
+            let is_right = verify::tag::<16>(&mut expected, tag);
+            self.engine.wipe_few();
+            is_right
         };
-        self.engine.wipe();
-        if verify::tag(&expected, tag) {
+        if is_right {
             Ok(())
         } else {
             text.fill(0);

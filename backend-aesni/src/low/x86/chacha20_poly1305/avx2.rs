@@ -52,7 +52,13 @@ impl Engine for Avx2 {
     }
 
     fn wipe(self) {
-        crate::low::wipe::stack::<2560>();
+        crate::low::wipe::stack::<4096>();
+        // SAFETY: the token proves the features.
+        unsafe { wipe_registers() }
+    }
+
+    fn wipe_few(self) {
+        crate::low::wipe::stack::<1536>();
         // SAFETY: the token proves the features.
         unsafe { wipe_registers() }
     }

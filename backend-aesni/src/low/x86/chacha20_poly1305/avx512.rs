@@ -54,7 +54,13 @@ impl Engine for Ifma {
     }
 
     fn wipe(self) {
-        crate::low::wipe::stack::<6144>();
+        crate::low::wipe::stack::<8192>();
+        // SAFETY: the token proves the features.
+        unsafe { wipe_registers() }
+    }
+
+    fn wipe_few(self) {
+        crate::low::wipe::stack::<4096>();
         // SAFETY: the token proves the features.
         unsafe { wipe_registers() }
     }

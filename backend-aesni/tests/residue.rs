@@ -1,0 +1,364 @@
+//! Nothing that depends on a key stays behind: not on the stack below whoever used a kernel,
+//! and not in the memory that a dropped key has lain in.
+//!
+//! Each kernel does the same thing with several keys, and with the plaintexts that these turn
+//! into one and the same ciphertext. Whatever then differs between the keys is the key, or was
+//! computed from it: round keys, the hash key and its powers, E(J0), a Poly1305 key,
+//! keystream, plaintext, intermediate sums. Tags differ too, and are public once they are
+//! sent.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::arch::asm;
+use std::cell::Cell;
+use std::hint::black_box;
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use crypto_api::{Error, NONCE_LEN, Payload, RecordAead, SealRecord, Suite, Trailer};
+
+/// Bytes of stack that are looked at.
+const DEPTH: usize = 48 * 1024;
+/// What the stack is painted with.
+const PAINT: u8 = 0xa5;
+
+/// The stack below the caller's frame.
+type Stack = [u8; DEPTH];
+
+#[inline(never)]
+fn paint() {
+    let mut space = MaybeUninit::<Stack>::uninit();
+    // SAFETY: the pointer is valid for as many bytes.
+    unsafe { space.as_mut_ptr().write_bytes(PAINT, 1) };
+    // SAFETY: reads nothing but a pointer, so that the bytes have to be written.
+    unsafe { asm!("/* {0} */", in(reg) space.as_mut_ptr(), options(nostack, preserves_flags)) };
+}
+
+#[inline(never)]
+fn look(into: &mut Stack) {
+    let mut space = MaybeUninit::<Stack>::uninit();
+    // SAFETY: writes nothing. As far as the compiler knows it might, so what is read next is
+    // what lies there.
+    unsafe { asm!("/* {0} */", in(reg) space.as_mut_ptr(), options(nostack, preserves_flags)) };
+    // SAFETY: both are valid for as many bytes, and do not overlap.
+    unsafe { ptr::copy_nonoverlapping(space.as_ptr(), into, 1) };
+}
+
+/// What is left after something was done.
+struct Residue {
+    stack: Box<Stack>,
+    freed: Box<Freed>,
+}
+
+/// What lay in memory when it was to be freed.
+struct Freed {
+    bytes: [u8; 8192],
+    len: usize,
+}
+
+impl Freed {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+thread_local! {
+    /// Where this thread's freed memory is noted.
+    static NOTES: Cell<*mut Freed> = const { Cell::new(ptr::null_mut()) };
+}
+
+struct Allocator;
+
+// SAFETY: allocates and frees as the system does.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        let notes = NOTES.get();
+        // SAFETY: null, or the notes of a `residue` that is under way in this thread.
+        if let Some(notes) = unsafe { notes.as_mut() } {
+            let end = notes.len + layout.size();
+            assert!(end <= notes.bytes.len());
+            let to = notes.bytes[notes.len..end].as_mut_ptr();
+            // SAFETY: the caller owns that many bytes, and there are as many to write to.
+            unsafe { ptr::copy_nonoverlapping(memory, to, layout.size()) };
+            notes.len = end;
+            // Never freed: what the system's allocator leaves on the stack is its own.
+            return;
+        }
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(memory, layout) };
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
+/// Does `work` on a painted stack.
+#[inline(never)]
+fn residue(work: &mut dyn FnMut()) -> Residue {
+    let mut residue = Residue {
+        stack: Box::new([0; DEPTH]),
+        freed: Box::new(Freed {
+            bytes: [0; 8192],
+            len: 0,
+        }),
+    };
+    paint();
+    NOTES.set(&raw mut *residue.freed);
+    work();
+    NOTES.set(ptr::null_mut());
+    look(&mut residue.stack);
+    let untouched = residue.stack[..DEPTH / 4].iter();
+    assert!(
+        untouched.filter(|byte| **byte == PAINT).count() > DEPTH / 4 - 64,
+        "the stack went deeper than what is looked at"
+    );
+    residue
+}
+
+/// What is done with one key.
+struct Case {
+    key: Vec<u8>,
+    /// The plaintext that becomes `CIPHERTEXT`, and the tag it gets.
+    text: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+const IV: [u8; NONCE_LEN] = [0x3c; NONCE_LEN];
+const AAD: [u8; 5] = [23, 3, 3, 1, 2];
+/// What the keys are made from that something is done with.
+static KEYS: [[u8; 32]; 4] = [[0x1d; 32], [0x52; 32], [0xe9; 32], [0xb6; 32]];
+/// Lengths of records: none, tails, some strides, and full ones.
+const LENGTHS: [usize; 17] = [
+    0, 1, 15, 16, 33, 40, 64, 100, 129, 177, 200, 300, 500, 1000, 1400, 5000, 16_384,
+];
+/// Records of a batch.
+const BATCH: usize = 9;
+
+fn soft(suite: &Suite) -> Suite {
+    let provider = backend_soft::provider();
+    provider
+        .suite(suite.id)
+        .expect("backend-soft has it")
+        .clone()
+}
+
+fn record<'a>(sequence: u64, payload: Payload<'a>, out: &'a mut [u8]) -> SealRecord<'a> {
+    SealRecord {
+        sequence,
+        aad: &AAD,
+        payload,
+        trailer: Trailer::default(),
+        out,
+    }
+}
+
+impl Case {
+    fn new(aead: &dyn RecordAead, key: &[u8; 32], sequence: u64, len: usize) -> Self {
+        let byte = |at: usize, by: u32| (at as u32).wrapping_mul(by).to_be_bytes()[1];
+        let key: Vec<u8> = key[..aead.key_len()]
+            .iter()
+            .enumerate()
+            .map(|(at, part)| part ^ byte(at, 0x9e37_79b1))
+            .collect();
+        let mut sealer = aead.sealer(&key, &IV).unwrap();
+        let mut sealed = vec![0; len + aead.tag_len()];
+        // Zeros become the keystream, and ciphertext without that is plaintext.
+        let mut text = vec![0; len];
+        let seal = &mut |text: &[u8]| {
+            let mut record = record(sequence, text.into(), &mut sealed);
+            sealer.seal(&mut record).unwrap();
+            sealed.clone()
+        };
+        let keystream = seal(&text);
+        for (at, (byte_of_text, key)) in text.iter_mut().zip(keystream).enumerate() {
+            *byte_of_text = byte(at, 0x85eb_ca6b) ^ key;
+        }
+        let sealed = seal(&text);
+        Self { key, text, sealed }
+    }
+
+    fn tag(&self) -> &[u8] {
+        &self.sealed[self.text.len()..]
+    }
+}
+
+/// Whether it may be an address, which differs with the place that the allocator gives, or a
+/// counter or length of the test's own, which lies in a register that functions have to save;
+/// or tells nothing.
+fn is_of_the_test(word: &[u8]) -> bool {
+    let number = word.try_into().map_or(0, i64::from_le_bytes);
+    (1 << 32..1 << 47).contains(&number)
+        || number.unsigned_abs() < 1 << 16
+        || word.iter().all(|byte| [PAINT, 0].contains(byte))
+}
+
+/// The places of words that differ from key to key, and neither belong to the test nor are
+/// parts of the public bytes that go with the key.
+fn differences(of_keys: &[(&[u8], &[u8])]) -> Vec<usize> {
+    let len = of_keys
+        .iter()
+        .map(|(left, _)| left.len())
+        .min()
+        .unwrap_or(0);
+    assert!(of_keys.iter().all(|(left, _)| left.len() == len));
+    let is_told = |at: &usize| {
+        let words = || {
+            of_keys
+                .iter()
+                .map(|(left, public)| (&left[*at..len.min(at + 8)], public))
+        };
+        let (first, _) = words().next().unwrap();
+        words().all(|(word, _)| word == first)
+            || words().all(|(word, _)| is_of_the_test(word))
+            || words().all(|(word, public)| public.windows(word.len()).any(|own| own == word))
+    };
+    (0..len).step_by(8).filter(|at| !is_told(at)).collect()
+}
+
+/// Does the same with every key, and says what is left: on the stack how many bytes below,
+/// and where in freed memory.
+fn with_every_key(
+    what: &str,
+    mut work: impl FnMut(&'static [u8; 32]) -> (Residue, Vec<u8>),
+) -> Vec<String> {
+    // The first time, the linker and the allocator leave traces of their own.
+    work(&KEYS[0]);
+    let residues: Vec<_> = KEYS.iter().map(work).collect();
+    let stacks: Vec<_> = residues
+        .iter()
+        .map(|(residue, public)| (&residue.stack[..], &public[..]))
+        .collect();
+    let memory: Vec<_> = residues
+        .iter()
+        .map(|(residue, public)| (residue.freed.bytes(), &public[..]))
+        .collect();
+    let mut left = Vec::new();
+    let below: Vec<_> = differences(&stacks).iter().map(|at| DEPTH - at).collect();
+    if !below.is_empty() {
+        left.push(format!("{what}: on the stack, at {below:?} below"));
+    }
+    let at = differences(&memory);
+    if !at.is_empty() {
+        left.push(format!("{what}: in freed memory, at {at:?}"));
+    }
+    left
+}
+
+#[test]
+fn nothing_is_left_of_a_key() {
+    let mut left = Vec::new();
+    for kernel in backend_aesni::kernels() {
+        let (aead, soft) = (&*kernel.aead, &*soft(&kernel).aead);
+        let name = format!("{}, {}", kernel.id, aead.implementation());
+        left.extend(with_every_key(&format!("{name}: setting up"), |key| {
+            let case = Case::new(soft, key, 0, 0);
+            let mut key = None;
+            let residue = residue(&mut || key = Some(aead.sealer(&case.key, &IV)));
+            (residue, Vec::new())
+        }));
+        left.extend(with_every_key(&format!("{name}: dropping"), |key| {
+            let case = Case::new(soft, key, 0, 0);
+            // What lay on the stack before may be between the fields.
+            paint();
+            let mut key = Some(aead.sealer(&case.key, &IV).unwrap());
+            let residue = residue(&mut || drop(key.take()));
+            assert!(residue.freed.len >= aead.key_len());
+            (residue, Vec::new())
+        }));
+        for len in LENGTHS {
+            left.extend(one_record(&name, aead, soft, len));
+        }
+        for len in [3, 100, 1400, 5000] {
+            left.extend(batch(&name, aead, soft, len));
+        }
+    }
+    assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
+}
+
+/// The test can fail: a function that leaves its key is found out.
+#[test]
+fn what_is_left_is_seen() {
+    #[inline(never)]
+    fn leave(key: &[u8]) -> Vec<u8> {
+        let mut copy = [0; 64];
+        copy[..key.len()].copy_from_slice(key);
+        black_box(&mut copy);
+        key.to_vec()
+    }
+    let soft = backend_soft::provider().suites.remove(0);
+    let left = with_every_key("leaving", |key| {
+        let case = Case::new(&*soft.aead, key, 0, 0);
+        (residue(&mut || drop(leave(&case.key))), Vec::new())
+    });
+    assert!(
+        matches!(&left[..], [stack, memory] if stack.contains("stack") && memory.contains("freed")),
+        "{left:?}"
+    );
+}
+
+fn one_record(name: &str, aead: &dyn RecordAead, soft: &dyn RecordAead, len: usize) -> Vec<String> {
+    let mut left = Vec::new();
+    for cut in [0, len / 3] {
+        left.extend(with_every_key(&format!("{name}: sealing {len}"), |key| {
+            let case = Case::new(soft, key, 7, len);
+            let mut sealer = aead.sealer(&case.key, &IV).unwrap();
+            let (front, back) = case.text.split_at(cut);
+            let pieces = [front, back];
+            let payload = Payload::from_slices(if cut == 0 { &pieces[1..] } else { &pieces });
+            let mut out = vec![0; case.sealed.len()];
+            let mut record = record(7, payload, &mut out);
+            let residue = residue(&mut || sealer.seal(&mut record).unwrap());
+            assert_eq!(out, case.sealed);
+            (residue, case.tag().to_vec())
+        }));
+    }
+    left.extend(with_every_key(&format!("{name}: opening {len}"), |key| {
+        let case = Case::new(soft, key, 7, len);
+        let mut opener = aead.opener(&case.key, &IV).unwrap();
+        let mut in_out = case.sealed.clone();
+        let mut opened = Ok(0);
+        let residue = residue(&mut || opened = opener.open(7, &AAD, &mut in_out));
+        assert_eq!(opened, Ok(len));
+        (residue, case.tag().to_vec())
+    }));
+    left.extend(with_every_key(
+        &format!("{name}: a forgery of {len}"),
+        |key| {
+            let case = Case::new(soft, key, 7, len);
+            let mut opener = aead.opener(&case.key, &IV).unwrap();
+            // The tag that would have been right is not public.
+            let mut in_out = case.sealed.clone();
+            in_out[len..].fill(0x99);
+            let mut opened = Ok(0);
+            let residue = residue(&mut || opened = opener.open(7, &AAD, &mut in_out));
+            assert_eq!(opened, Err(Error::BadTag));
+            (residue, Vec::new())
+        },
+    ));
+    left
+}
+
+fn batch(name: &str, aead: &dyn RecordAead, soft: &dyn RecordAead, len: usize) -> Vec<String> {
+    with_every_key(&format!("{name}: a batch of {len}"), |key| {
+        let cases: Vec<_> = (0..BATCH)
+            .map(|at| Case::new(soft, key, at as u64, len + at))
+            .collect();
+        let mut sealer = aead.sealer(&cases[0].key, &IV).unwrap();
+        let mut outs: Vec<_> = cases
+            .iter()
+            .map(|case| vec![0; case.sealed.len()])
+            .collect();
+        let mut records: Vec<_> = (0..)
+            .zip(&cases)
+            .zip(&mut outs)
+            .map(|((sequence, case), out)| record(sequence, case.text[..].into(), out))
+            .collect();
+        let residue = residue(&mut || sealer.seal_batch(&mut records).unwrap());
+        let tags = cases.iter().flat_map(|case| case.tag().to_vec()).collect();
+        (residue, tags)
+    })
+}
