@@ -68,14 +68,15 @@ pub(crate) fn split_tag<K: Kernel>(in_out: &mut [u8]) -> (&mut [u8], &mut [u8]) 
     in_out.split_at_mut(in_out.len() - K::TAG_LEN)
 }
 
-/// The static IV of a direction.
-pub(crate) struct Iv(Zeroizing<[u8; NONCE_LEN]>);
+/// The static IV of a direction, and zeros: four bytes of padding would hold what was there
+/// before, and would not be wiped.
+pub(crate) struct Iv(Zeroizing<[u8; NONCE_LEN + 4]>);
 
 impl Iv {
     /// The nonce of a record (RFC 9846, section 5.3).
     #[inline]
     pub(crate) fn nonce(&self, sequence: u64) -> [u8; NONCE_LEN] {
-        let mut nonce = *self.0;
+        let [mut nonce @ .., _, _, _, _] = *self.0;
         if let Some(last) = nonce.last_chunk_mut::<8>() {
             *last = (u64::from_be_bytes(*last) ^ sequence).to_be_bytes();
         }
@@ -94,10 +95,10 @@ impl<K: Kernel> Key<K> {
         check_len("AEAD key", K::KEY_LEN, key.len())?;
         let mut boxed = Box::new(Self {
             kernel: K::blank(token),
-            iv: Iv(Zeroizing::new([0; NONCE_LEN])),
+            iv: Iv(Zeroizing::default()),
         });
         boxed.kernel.set_key(key);
-        boxed.iv.0.copy_from_slice(iv);
+        boxed.iv.0[..NONCE_LEN].copy_from_slice(iv);
         Ok(boxed)
     }
 }

@@ -68,11 +68,17 @@ thread_local! {
 
 struct Allocator;
 
-// SAFETY: allocates and frees as the system does.
+// SAFETY: allocates and frees as the system does, and writes to what is nobody's yet.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
+        let memory = unsafe { System.alloc(layout) };
+        if !memory.is_null() {
+            // What lay there before may be between the fields of a key.
+            // SAFETY: allocated with that many bytes.
+            unsafe { memory.write_bytes(PAINT, layout.size()) };
+        }
+        memory
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {

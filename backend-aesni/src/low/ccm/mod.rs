@@ -478,7 +478,7 @@ impl<C: Cipher, const TAG_LEN: usize> Kernel for Ccm<C, TAG_LEN> {
     fn open_batch(&self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
         let mut opened = 0;
         for group in records.chunks_mut(SIDE) {
-            let tags = match group {
+            let mut tags = match group {
                 [record] => {
                     let (text, _) = split_tag::<Self>(record.in_out);
                     [self.open_one(&iv.nonce(record.sequence), record.aad, text); SIDE]
@@ -486,9 +486,9 @@ impl<C: Cipher, const TAG_LEN: usize> Kernel for Ccm<C, TAG_LEN> {
                 _ => self.open_group(iv, group),
             };
             let mut good = 0;
-            for (record, expected) in group.iter_mut().zip(&tags) {
+            for (record, expected) in group.iter_mut().zip(&mut tags) {
                 let (_, tag) = split_tag::<Self>(record.in_out);
-                if !verify::tag(&expected[..TAG_LEN], tag) {
+                if !verify::tag::<TAG_LEN>(expected, tag) {
                     break;
                 }
                 good += 1;
@@ -500,6 +500,8 @@ impl<C: Cipher, const TAG_LEN: usize> Kernel for Ccm<C, TAG_LEN> {
                     _ => self.put_back(&iv.nonce(record.sequence), text),
                 }
             }
+            // A forger would have use for those that were not compared.
+            wipe::bytes(tags.as_flattened_mut());
             opened += good;
             if good < group.len() {
                 break;
