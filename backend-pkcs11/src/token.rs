@@ -247,6 +247,7 @@ impl Token {
         );
         match outcome {
             Ok(()) => {
+                state.latch.clear();
                 state.pin = bytes;
                 Ok(())
             }
@@ -364,6 +365,27 @@ mod tests {
         // Another one is tried; it is right, and after that nothing is held against the first.
         assert_eq!(log_in(&module, Some(&pin("1234"))), Ok(7));
         assert_eq!(state().pins.len(), 2);
+    }
+
+    #[test]
+    fn wrong_pins_that_take_turns_are_presented_once_each() {
+        let (_turn, module) = module();
+        for _ in 0..5 {
+            assert!(log_in(&module, Some(&pin("4321"))).is_err());
+            assert!(log_in(&module, Some(&pin("8765"))).is_err());
+        }
+        assert_eq!(state().pins.len(), 2);
+    }
+
+    #[test]
+    fn after_many_wrong_pins_none_is_presented() {
+        let (_turn, module) = module();
+        for wrong in 0..20 {
+            assert!(log_in(&module, Some(&pin(&format!("wrong {wrong}")))).is_err());
+        }
+        let none = Err(PinError::ManyRefused.into());
+        assert_eq!(log_in(&module, Some(&pin("1234"))), none);
+        assert_eq!(state().pins.len(), 8);
     }
 
     #[test]
