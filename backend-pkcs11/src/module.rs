@@ -146,6 +146,10 @@ impl Module {
         })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn generation(&self) -> u64 {
         lock(&self.gate).generation
     }

@@ -1,5 +1,6 @@
 //! Which token a URI means, and the login.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use cryptoki_sys as sys;
@@ -61,11 +62,11 @@ pub(crate) struct Token {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     /// What holds in this generation of the module, if anything.
     present: Option<Present>,
-    latch: Latch,
+    /// Locked over a login: with a wrong PIN, only one thread may learn it.
+    latch: Arc<Mutex<Latch>>,
     /// For keys that want the PIN with every signature.
     pin: Option<PinBytes>,
 }
@@ -77,6 +78,29 @@ struct Present {
     anchor: CK_SESSION_HANDLE,
     /// Whether the token wants a login at all.
     login: bool,
+}
+
+/// The latches of all tokens, by module and token. They stay when a module is released, so
+/// that a program that opens a key again and again does not lock its token.
+static LATCHES: Mutex<Vec<(PathBuf, Identity, Arc<Mutex<Latch>>)>> = Mutex::new(Vec::new());
+
+fn latch(module: &Path, token: &Identity) -> Arc<Mutex<Latch>> {
+    let mut latches = lock(&LATCHES);
+    let known = latches
+        .iter()
+        .find(|(path, identity, _)| path == module && identity == token);
+    if let Some((_, _, latch)) = known {
+        return latch.clone();
+    }
+    let latch = Arc::default();
+    latches.push((module.into(), token.clone(), Arc::clone(&latch)));
+    latch
+}
+
+/// Forgets every latch, for the next test.
+#[cfg(test)]
+pub(crate) fn forget_latches() {
+    lock(&LATCHES).clear();
 }
 
 /// Checks the URI's `library-...` attributes.
@@ -169,9 +193,15 @@ impl Token {
         uri: &Uri,
     ) -> Result<Arc<Self>, Reason> {
         let (_, info) = select(entered, uri)?;
+        let identity = Identity::of(&info);
+        let state = State {
+            present: None,
+            latch: latch(module.path(), &identity),
+            pin: None,
+        };
         Ok(module.token(Self {
-            identity: Identity::of(&info),
-            state: Mutex::default(),
+            identity,
+            state: Mutex::new(state),
         }))
     }
 
@@ -232,14 +262,15 @@ impl Token {
         session: CK_SESSION_HANDLE,
         pin: Option<&Pin>,
     ) -> Result<(), Reason> {
-        // Held over the call: with a PIN that has become wrong, only one thread may learn it.
         let mut state = lock(&self.state);
         let bytes = match (&state.pin, pin) {
             (Some(bytes), _) => Some(bytes.clone()),
             (None, Some(pin)) => pin.get(&self.identity.label)?,
             (None, None) => None,
         };
-        state.latch.check(bytes.as_ref().map(|bytes| &bytes[..]))?;
+        let latch = state.latch.clone();
+        let mut latch = lock(&latch);
+        latch.check(bytes.as_ref().map(|bytes| &bytes[..]))?;
         let outcome = entered.library().login(
             session,
             User::ContextSpecific,
@@ -247,13 +278,13 @@ impl Token {
         );
         match outcome {
             Ok(()) => {
-                state.latch.clear();
+                latch.clear();
                 state.pin = bytes;
                 Ok(())
             }
             Err(failure) if refuses_pin(failure.code) => {
                 state.pin = None;
-                state.latch.refuse(bytes, failure.code);
+                latch.refuse(bytes, failure.code);
                 Err(PinError::Refused(failure.code).into())
             }
             Err(failure) => Err(failure.into()),
@@ -291,28 +322,30 @@ impl State {
             Some(None) | None => None,
         };
         let given = bytes.as_ref().map(|bytes| &bytes[..]);
-        self.latch.check(given)?;
+        let mut latch = lock(&self.latch);
+        latch.check(given)?;
         if has(sys::CKF_USER_PIN_FINAL_TRY) {
             return Err(PinError::FinalTry.into());
         }
         match entered.library().login(session, User::Normal, given) {
-            Ok(()) => {}
-            // By another key of this process; the login is for all sessions.
+            Ok(()) => latch.clear(),
+            // By another key of this process; the login is for all sessions. It says nothing
+            // of the PIN, so what was refused stays so.
             Err(failure) if failure.is(sys::CKR_USER_ALREADY_LOGGED_IN) => {}
             Err(failure) if failure.is(sys::CKR_PIN_LOCKED) => {
-                self.latch.refuse(bytes, failure.code);
+                latch.refuse(bytes, failure.code);
                 return Err(PinError::Locked.into());
             }
             Err(failure) if failure.is(sys::CKR_USER_PIN_NOT_INITIALIZED) => {
                 return Err(PinError::NotInitialized.into());
             }
             Err(failure) if refuses_pin(failure.code) => {
-                self.latch.refuse(bytes, failure.code);
+                latch.refuse(bytes, failure.code);
                 return Err(PinError::Refused(failure.code).into());
             }
             Err(failure) => return Err(failure.into()),
         }
-        self.latch.clear();
+        drop(latch);
         self.pin = None;
         Ok(())
     }
@@ -322,7 +355,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::code::Code;
-    use crate::low::mock::{mock, state};
+    use crate::low::mock::{library, mock, state};
     use std::sync::MutexGuard;
 
     fn module() -> (MutexGuard<'static, ()>, Module) {
@@ -400,6 +433,19 @@ mod tests {
     }
 
     #[test]
+    fn a_pin_stays_refused_when_the_module_is_opened_again() {
+        let (_turn, module) = module();
+        let wrong = pin("4321");
+        assert!(log_in(&module, Some(&wrong)).is_err());
+        let open = |path: &str| Module::with_library(library(), path.as_ref(), None).unwrap();
+        assert!(log_in(&open("mock"), Some(&wrong)).is_err());
+        assert_eq!(state().pins.len(), 1);
+        // A token of another module is another token.
+        assert!(log_in(&open("other"), Some(&wrong)).is_err());
+        assert_eq!(state().pins.len(), 2);
+    }
+
+    #[test]
     fn the_last_try_is_not_taken() {
         let (_turn, module) = module();
         for (flag, error) in [
@@ -441,10 +487,15 @@ mod tests {
     }
 
     #[test]
-    fn somebody_elses_login_will_do() {
+    fn somebody_elses_login_will_do_and_says_nothing_of_a_pin() {
         let (_turn, module) = module();
+        assert!(log_in(&module, Some(&pin("4321"))).is_err());
         state().login_answer = Some(sys::CKR_USER_ALREADY_LOGGED_IN);
         assert_eq!(log_in(&module, Some(&pin("1234"))), Ok(7));
+        let none = std::time::Duration::ZERO;
+        assert_eq!(module.recover(1, none, none), Ok(true));
+        assert!(log_in(&module, Some(&pin("4321"))).is_err());
+        assert_eq!(state().pins.len(), 2);
     }
 
     #[test]

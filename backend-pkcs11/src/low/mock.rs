@@ -43,6 +43,12 @@ static TURN: Mutex<()> = Mutex::new(());
 pub(crate) fn mock() -> (MutexGuard<'static, ()>, Library) {
     let turn = lock(&TURN);
     *lock(&MOCK) = FRESH;
+    crate::token::forget_latches();
+    (turn, library())
+}
+
+/// A further library that leads to the mock as it is.
+pub(crate) fn library() -> Library {
     let list = sys::CK_FUNCTION_LIST {
         C_Initialize: Some(initialize),
         C_Finalize: Some(finalize),
@@ -55,7 +61,7 @@ pub(crate) fn mock() -> (MutexGuard<'static, ()>, Library) {
         C_Sign: Some(sign),
         ..Default::default()
     };
-    (turn, Library::from_list(list))
+    Library::from_list(list)
 }
 
 /// The mock's state.
