@@ -114,31 +114,55 @@ impl List {
     }
 }
 
-/// Records of lengths that take every path of a kernel, opened again and sealed.
+/// Records of lengths that take every path of a kernel, sealed, opened again, and sealed as
+/// one batch.
 fn sample(aead: &dyn RecordAead) -> Result<Vec<u8>, Error> {
-    const LENGTHS: [usize; 6] = [0, 30, 255, 257, 700, 2100];
+    const LENGTHS: [usize; 10] = [0, 30, 100, 150, 230, 255, 257, 700, 1500, 2100];
     let key = [0x5a; 32];
     let key = key.get(..aead.key_len()).unwrap_or_default();
     let text: Vec<u8> = (0..=u8::MAX).cycle().take(2100).collect();
     let mut sealer = aead.sealer(key, &[0xc3; 12])?;
     let mut opener = aead.opener(key, &[0xc3; 12])?;
-    let mut all = Vec::new();
-    for (sequence, len) in (0..).zip(LENGTHS) {
-        let payload = text.get(..len).unwrap_or_default();
-        let mut out = vec![0; len + 1 + aead.tag_len()];
-        let mut record = SealRecord {
-            sequence,
-            aad: &[23, 3, 3, 0, 0],
-            payload: payload.into(),
-            trailer: Trailer::content_type(23),
-            out: &mut out,
-        };
-        sealer.seal(&mut record)?;
-        all.extend_from_slice(&out);
-        let opened = opener.open(sequence, &[23, 3, 3, 0, 0], &mut out)?;
-        if out.get(..len) != Some(payload) || opened != len + 1 {
+    let mut all: Vec<Vec<u8>> = LENGTHS
+        .iter()
+        .map(|len| vec![0; len + 1 + aead.tag_len()])
+        .collect();
+    let mut one_by_one = Vec::new();
+    for (sequence, out) in (0..).zip(&mut all) {
+        sealer.seal(&mut sample_record(&text, sequence, out, aead.tag_len()))?;
+        one_by_one.extend_from_slice(out);
+        let len = opener.open(sequence, &SAMPLE_HEADER, out)?;
+        let opened = out.get(..len).and_then(|opened| opened.split_last());
+        if opened.is_none_or(|(_, opened)| !text.starts_with(opened)) {
             return Err(Error::BadTag);
         }
     }
-    Ok(all)
+    let mut batch: Vec<_> = (0..)
+        .zip(&mut all)
+        .map(|(sequence, out)| sample_record(&text, sequence, out, aead.tag_len()))
+        .collect();
+    sealer.seal_batch(&mut batch)?;
+    if all.concat() != one_by_one {
+        return Err(Error::BadTag);
+    }
+    Ok(one_by_one)
+}
+
+const SAMPLE_HEADER: [u8; 5] = [23, 3, 3, 0, 0];
+
+/// A record that just fills `out`.
+fn sample_record<'a>(
+    text: &'a [u8],
+    sequence: u64,
+    out: &'a mut [u8],
+    tag_len: usize,
+) -> SealRecord<'a> {
+    let len = out.len().saturating_sub(1 + tag_len);
+    SealRecord {
+        sequence,
+        aad: &SAMPLE_HEADER,
+        payload: text.get(..len).unwrap_or_default().into(),
+        trailer: Trailer::content_type(23),
+        out,
+    }
 }

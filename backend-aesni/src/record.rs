@@ -6,6 +6,7 @@ use crypto_api::{
 use zeroize::Zeroizing;
 
 use crate::BACKEND;
+use crate::low::wipe;
 
 /// An AEAD algorithm on one set of CPU features, with one key.
 ///
@@ -71,10 +72,18 @@ struct Key<K> {
 impl<K: Kernel> Key<K> {
     fn new(token: K::Token, key: &[u8], iv: &[u8; NONCE_LEN]) -> Result<Box<Self>, Error> {
         check_len("AEAD key", K::KEY_LEN, key.len())?;
-        Ok(Box::new(Self {
+        let key = Self::boxed(token, key, iv);
+        // On its way into the box the key was copied, and what is moved is not dropped.
+        wipe::stack::<4096>();
+        Ok(key)
+    }
+
+    #[inline(never)]
+    fn boxed(token: K::Token, key: &[u8], iv: &[u8; NONCE_LEN]) -> Box<Self> {
+        Box::new(Self {
             kernel: K::new(token, key),
             iv: Iv(Zeroizing::new(*iv)),
-        }))
+        })
     }
 }
 
@@ -147,5 +156,23 @@ impl<K: Kernel> RecordAead for Aead<K> {
             backend: BACKEND,
             detail: K::DETAIL,
         }
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::Key;
+    use crate::low::x86::gcm;
+
+    /// An idle connection has one key for each direction.
+    #[test]
+    fn a_key_is_small() {
+        let sizes = [
+            size_of::<Key<gcm::aesni::Aes128Gcm>>(),
+            size_of::<Key<gcm::vaes::Aes128Gcm>>(),
+            size_of::<Key<gcm::avx512::Aes128Gcm>>(),
+        ];
+        assert!(sizes.iter().all(|&size| size <= 704), "{sizes:?}");
+        assert!(size_of::<Key<gcm::avx512::Aes256Gcm>>() <= 768);
     }
 }

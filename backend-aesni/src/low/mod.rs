@@ -10,7 +10,15 @@ pub(crate) mod chacha20_poly1305;
 pub(crate) mod cpu;
 pub(crate) mod inout;
 mod partial;
-mod wipe;
+pub(crate) mod wipe;
+
+/// The longest text in bytes that the 32-bit counter of AES-GCM is enough for (NIST SP
+/// 800-38D, section 5.2.1.1): no limit where memory ends before.
+pub(crate) const GCM_TEXT_MAX: usize = if usize::BITS > 36 {
+    (1 << 36) - 32
+} else {
+    usize::MAX
+};
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;

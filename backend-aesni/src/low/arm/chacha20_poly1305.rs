@@ -4,8 +4,6 @@ use core::arch::aarch64::*;
 use core::arch::aarch64::{vaddq_u32 as add, veorq_u32 as xor};
 use core::arch::asm;
 
-use zeroize::zeroize_stack;
-
 use crate::low::chacha20_poly1305::{
     BLOCK, Blocks, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Poly1305, State, few,
     quarter_rounds,
@@ -53,7 +51,7 @@ impl Engine for Neon {
     }
 
     fn wipe(self) {
-        zeroize_stack::<1536>();
+        crate::low::wipe::stack::<3072>();
         // SAFETY: the token proves the features.
         unsafe { wipe_registers() }
     }

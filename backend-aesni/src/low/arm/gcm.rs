@@ -29,7 +29,7 @@ const STRIDE: usize = 8;
 const STRIDE_BYTES: usize = 16 * STRIDE;
 
 /// What a kernel may have spilled, in bytes.
-const SPILLS: usize = 1024;
+const SPILLS: usize = 2560;
 
 /// An expanded key of `R` round keys. Wiped when it is dropped.
 struct Table<const R: usize> {
@@ -71,6 +71,7 @@ macro_rules! kernel {
                 impl Kernel for $name {
                     const KEY_LEN: usize = $key_len;
                     const TAG_LEN: usize = 16;
+                    const TEXT_MAX: usize = crate::low::GCM_TEXT_MAX;
                     const DETAIL: &'static str = $detail;
                     type Token = cpu::$token;
 

@@ -33,8 +33,8 @@ pub(crate) const SIDE: usize = 8;
 const TEXT_MAX: usize = (1 << 24) - 1;
 
 /// What the kernel of one record and that of several may have left on the stack, in bytes.
-const SPILLS: usize = 1024;
-const SPILLS_BATCH: usize = 4096;
+const SPILLS: usize = 2048;
+const SPILLS_BATCH: usize = 8192;
 
 /// AES-128 on one set of CPU features, with one key that is wiped when it is dropped.
 pub(crate) trait Cipher: Sized + Send + Sync + 'static {

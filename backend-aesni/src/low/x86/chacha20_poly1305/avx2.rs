@@ -4,8 +4,6 @@ use core::arch::asm;
 use core::arch::x86_64::*;
 use core::arch::x86_64::{_mm256_add_epi32 as add, _mm256_xor_si256 as xor};
 
-use zeroize::zeroize_stack;
-
 use crate::low::chacha20_poly1305::{
     BLOCK, Blocks, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Poly1305, State, few,
     quarter_rounds,
@@ -54,7 +52,7 @@ impl Engine for Avx2 {
     }
 
     fn wipe(self) {
-        zeroize_stack::<1536>();
+        crate::low::wipe::stack::<2560>();
         // SAFETY: the token proves the features.
         unsafe { wipe_registers() }
     }

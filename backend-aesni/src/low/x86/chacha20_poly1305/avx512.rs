@@ -4,8 +4,6 @@ use core::arch::asm;
 use core::arch::x86_64::*;
 use core::arch::x86_64::{_mm512_add_epi32 as add, _mm512_xor_si512 as xor};
 
-use zeroize::zeroize_stack;
-
 use super::ifma::{self, GROUP, Groups, Sum};
 use crate::low::chacha20_poly1305::{
     BLOCK, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Poly1305, State, few,
@@ -56,7 +54,7 @@ impl Engine for Ifma {
     }
 
     fn wipe(self) {
-        zeroize_stack::<4096>();
+        crate::low::wipe::stack::<6144>();
         // SAFETY: the token proves the features.
         unsafe { wipe_registers() }
     }
