@@ -1,5 +1,6 @@
 //! What a program decides about a key before it is opened.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +42,9 @@ impl Default for Sessions {
 
 /// A key to be opened: where it is, and how to use it. What is not said has a default that
 /// suits a server.
-#[derive(Clone, Debug)]
+///
+/// `Debug` writes the URIs without a PIN.
+#[derive(Clone)]
 pub struct Builder {
     pub(crate) places: Vec<String>,
     pub(crate) module: Option<PathBuf>,
@@ -272,5 +275,41 @@ impl Builder {
                 .map_err(|error| OpenError::new("pkcs11:", Reason::Uri(error)))
         };
         self.places.iter().map(parse).collect()
+    }
+}
+
+/// A URI without its PIN, as far as it can be read.
+pub(crate) fn shown(uri: &str) -> String {
+    let parsed = uri.parse::<Uri>();
+    parsed.map_or_else(|_| "pkcs11:".into(), |uri| uri.to_string())
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places: Vec<_> = self.places.iter().map(|uri| shown(uri)).collect();
+        // Not the module's arguments either: what a vendor wants there may be secret.
+        f.debug_struct("Builder")
+            .field("places", &places)
+            .field("module", &self.module)
+            .field("pin", &self.pin)
+            .field("settings", &self.settings)
+            .field("profile", &self.profile)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pin_is_shown() {
+        let provider = backend_soft::provider();
+        let builder = Builder::new("pkcs11:token=shop?pin-value=98431", &provider)
+            .also_at("pkcs11:token=depot?pin-value=98431&pin-value=98431")
+            .pin(Pin::value("98431".to_owned()));
+        let shown = format!("{builder:?}");
+        assert!(!shown.contains("98431"), "{shown}");
+        assert!(shown.contains("token=shop"), "{shown}");
     }
 }
