@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crypto_api::{PublicKey, SecureRandom, SignatureScheme};
+use cryptoki_sys::CK_OBJECT_HANDLE;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 
 use crate::builder::Builder;
@@ -64,20 +65,17 @@ pub(crate) fn open(
         entered: &entered,
         session,
     };
-    let found = object::private_key(&look, uri, known)?;
-    let public = known.unwrap_or(&found.public);
-    // Certificates are of one key wherever it is.
-    let chain = match (&builder.certificates, known) {
-        (Some(chain), _) => {
-            check_chain(chain, public)?;
-            chain.clone()
-        }
-        (None, Some(_)) => Vec::new(),
-        (None, None) => object::chain(&look, uri, &found.id, public)?,
-    };
-    let public_handle = object::public_key_handle(&look, &found.id, public)?;
-    let most_sessions = library.token_info(slot)?.ulMaxSessionCount as usize;
+    let seen = first_look(builder, uri, known, &look);
+    // Also of a key that is not there: whoever asks for it again and again would use up the
+    // token's sessions.
     let _ = library.close_session(session);
+    let Seen {
+        found,
+        chain,
+        public_handle,
+    } = seen?;
+    let public = known.unwrap_or(&found.public);
+    let most_sessions = library.token_info(slot)?.ulMaxSessionCount as usize;
 
     let mut ways = Vec::new();
     let mut tried = Vec::new();
@@ -142,6 +140,38 @@ pub(crate) fn open(
         chain,
         most_sessions: Some(most_sessions)
             .filter(|most| *most > 0 && *most < cryptoki_sys::CK_UNAVAILABLE_INFORMATION as usize),
+    })
+}
+
+/// What a token shows of a key.
+struct Seen {
+    found: Found,
+    chain: Vec<CertificateDer<'static>>,
+    public_handle: Option<CK_OBJECT_HANDLE>,
+}
+
+fn first_look(
+    builder: &Builder,
+    uri: &Uri,
+    known: Option<&PublicHalf>,
+    look: &Look<'_>,
+) -> Result<Seen, Reason> {
+    let found = object::private_key(look, uri, known)?;
+    let public = known.unwrap_or(&found.public);
+    // Certificates are of one key wherever it is.
+    let chain = match (&builder.certificates, known) {
+        (Some(chain), _) => {
+            check_chain(chain, public)?;
+            chain.clone()
+        }
+        (None, Some(_)) => Vec::new(),
+        (None, None) => object::chain(look, uri, &found.id, public)?,
+    };
+    let public_handle = object::public_key_handle(look, &found.id, public)?;
+    Ok(Seen {
+        found,
+        chain,
+        public_handle,
     })
 }
 
