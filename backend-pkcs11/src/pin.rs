@@ -6,10 +6,11 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cryptoki_sys as sys;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::code::Code;
+use crate::code::{Code, Profile};
 use crate::uri::Uri;
 
 /// The bytes of a PIN, wiped when dropped.
@@ -156,6 +157,46 @@ fn read(file: File) -> std::io::Result<PinBytes> {
         }
     }
     Ok(pin)
+}
+
+/// What a login is made with.
+#[derive(Clone)]
+pub(crate) struct Credentials {
+    pub(crate) pin: Option<Pin>,
+    /// How the token's answer is to be understood.
+    pub(crate) profile: Profile,
+}
+
+impl Credentials {
+    /// The PIN to present to this token; `None` if it asks for it itself.
+    ///
+    /// # Errors
+    /// That there is none, or that none should be presented.
+    pub(crate) fn pin_for(
+        &self,
+        info: &sys::CK_TOKEN_INFO,
+        label: &str,
+    ) -> Result<Option<PinBytes>, PinError> {
+        let has = |flag| info.flags & flag != 0;
+        if has(sys::CKF_USER_PIN_LOCKED) {
+            return Err(PinError::Locked);
+        }
+        if !has(sys::CKF_USER_PIN_INITIALIZED) {
+            return Err(PinError::NotInitialized);
+        }
+        if has(sys::CKF_USER_PIN_FINAL_TRY) {
+            return Err(PinError::FinalTry);
+        }
+        let own_entry = has(sys::CKF_PROTECTED_AUTHENTICATION_PATH);
+        match self.pin.as_ref().map(|pin| pin.get(label)).transpose()? {
+            Some(None) if !own_entry => {
+                let why = "the token has no protected authentication path to enter it on";
+                Err(PinError::Source(why.into()))
+            }
+            None if !own_entry => Err(PinError::Missing),
+            pin => Ok(pin.flatten()),
+        }
+    }
 }
 
 impl fmt::Debug for Pin {

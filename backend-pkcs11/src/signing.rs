@@ -56,9 +56,13 @@ pub(crate) fn open(
     known: Option<&PublicHalf>,
 ) -> Result<Opened, Reason> {
     let reached = Reached::new(builder, uri)?;
-    let Reached { module, token, pin } = &reached;
+    let Reached {
+        module,
+        token,
+        credentials,
+    } = &reached;
     let entered = module.enter()?;
-    let slot = token.ready(&entered, pin.as_ref())?;
+    let slot = token.ready(&entered, credentials)?;
     let library = entered.library();
     let session = library.open_session(slot)?;
     let look = Look {
@@ -107,7 +111,7 @@ pub(crate) fn open(
                         public: public_handle,
                     },
                     token,
-                    pin: pin.as_ref(),
+                    credentials,
                     slot,
                 })
             });
@@ -250,8 +254,9 @@ fn sign(
     let input = way.plan.input(message, random)?;
     library.sign_init(seat.session, &way.plan.mechanism, seat.located.key)?;
     if always_authenticate {
+        let (entered, session) = (seat.entered, seat.session);
         seat.token
-            .login_for_operation(seat.entered, seat.session, seat.pin)?;
+            .login_for_operation(entered, seat.slot, session, seat.credentials)?;
     }
     let len = library.sign(seat.session, &input, scratch)?;
     let output = scratch.get(..len).unwrap_or(&[]);
@@ -363,9 +368,10 @@ impl Duty for Signing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::Profile;
     use crate::low::mock::{mock, state};
     use crate::module::Module;
-    use crate::pin::Pin;
+    use crate::pin::{Credentials, Pin};
     use crate::token::Token;
 
     /// CKA_ALWAYS_AUTHENTICATE: the login stands between the beginning of the operation and
@@ -384,7 +390,10 @@ mod tests {
             proof: Proof::None,
         };
         let signed = |pin: &str, always| {
-            let pin = Pin::value(pin.to_owned());
+            let credentials = Credentials {
+                pin: Some(Pin::value(pin.to_owned())),
+                profile: Profile::standard(),
+            };
             let seat = Seat {
                 entered: &entered,
                 session: 1,
@@ -393,7 +402,7 @@ mod tests {
                     public: None,
                 },
                 token: &token,
-                pin: Some(&pin),
+                credentials: &credentials,
                 slot: 7,
             };
             state().calls.clear();

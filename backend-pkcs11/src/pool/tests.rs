@@ -17,7 +17,7 @@ use crate::low::mock::{mock, state};
 use crate::meter::PlaceMeter;
 use crate::module::Module;
 use crate::object::Look;
-use crate::pin::Pin;
+use crate::pin::{Credentials, Pin};
 use crate::place::{Duty, Located, Seat};
 use crate::token::Token;
 use crate::uri::Uri;
@@ -134,7 +134,10 @@ fn start(settings: Settings, places: usize) -> Bench {
             uri: format!("pkcs11:object={at}"),
             module: module.clone(),
             token: token.clone(),
-            pin: Some(Pin::value("1234".to_owned())),
+            credentials: Credentials {
+                pin: Some(Pin::value("1234".to_owned())),
+                profile: Profile::standard(),
+            },
             duty: Box::new(Scripted(script)),
             meter: PlaceMeter::new("key", "token"),
             located: Mutex::new(None),
