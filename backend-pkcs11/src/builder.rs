@@ -73,6 +73,11 @@ pub(crate) struct Settings {
     pub(crate) reject_when_down: bool,
 }
 
+/// The longest time that is waited for anything: as good as for ever, and still a time that
+/// can be added to the clock's.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Every duration of a builder is at most a year, which stands for any longer one.
 impl Builder {
     /// The key at `uri` (RFC 7512). What it signs is verified with the algorithms of
     /// `provider`.
@@ -161,7 +166,7 @@ impl Builder {
     /// comes, is thrown away. By default 10 s.
     #[must_use]
     pub fn deadline(mut self, limit: Duration) -> Self {
-        self.settings.deadline = limit;
+        self.settings.deadline = limit.min(LONGEST);
         self
     }
 
@@ -169,7 +174,7 @@ impl Builder {
     /// replaced. PKCS#11 has no way to cancel a call. By default 5 s.
     #[must_use]
     pub fn hang_limit(mut self, limit: Duration) -> Self {
-        self.settings.hang_limit = limit;
+        self.settings.hang_limit = limit.min(LONGEST);
         self
     }
 
@@ -178,7 +183,7 @@ impl Builder {
     /// percentile of the token's latency.
     #[must_use]
     pub fn hedge_after(mut self, delay: Duration) -> Self {
-        self.settings.hedge_after = Some(delay);
+        self.settings.hedge_after = Some(delay.min(LONGEST));
         self
     }
 
@@ -186,14 +191,14 @@ impl Builder {
     /// last attempt took. By default 50 ms.
     #[must_use]
     pub fn retry_interval(mut self, interval: Duration) -> Self {
-        self.settings.retry_interval = interval;
+        self.settings.retry_interval = interval.min(LONGEST);
         self
     }
 
     /// How long [`open`](Self::open) may take. By default 30 s.
     #[must_use]
     pub fn open_timeout(mut self, limit: Duration) -> Self {
-        self.settings.open_timeout = limit;
+        self.settings.open_timeout = limit.min(LONGEST);
         self
     }
 
