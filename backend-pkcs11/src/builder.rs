@@ -1,5 +1,6 @@
 //! What a program decides about a key before it is opened.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +42,9 @@ impl Default for Sessions {
 
 /// A key to be opened: where it is, and how to use it. What is not said has a default that
 /// suits a server.
-#[derive(Clone, Debug)]
+///
+/// `Debug` writes the URIs without a PIN.
+#[derive(Clone)]
 pub struct Builder {
     pub(crate) places: Vec<String>,
     pub(crate) module: Option<PathBuf>,
@@ -70,6 +73,11 @@ pub(crate) struct Settings {
     pub(crate) reject_when_down: bool,
 }
 
+/// The longest time that is waited for anything: as good as for ever, and still a time that
+/// can be added to the clock's.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Every duration of a builder is at most a year, which stands for any longer one.
 impl Builder {
     /// The key at `uri` (RFC 7512). What it signs is verified with the algorithms of
     /// `provider`.
@@ -158,7 +166,7 @@ impl Builder {
     /// comes, is thrown away. By default 10 s.
     #[must_use]
     pub fn deadline(mut self, limit: Duration) -> Self {
-        self.settings.deadline = limit;
+        self.settings.deadline = limit.min(LONGEST);
         self
     }
 
@@ -166,7 +174,7 @@ impl Builder {
     /// replaced. PKCS#11 has no way to cancel a call. By default 5 s.
     #[must_use]
     pub fn hang_limit(mut self, limit: Duration) -> Self {
-        self.settings.hang_limit = limit;
+        self.settings.hang_limit = limit.min(LONGEST);
         self
     }
 
@@ -175,7 +183,7 @@ impl Builder {
     /// percentile of the token's latency.
     #[must_use]
     pub fn hedge_after(mut self, delay: Duration) -> Self {
-        self.settings.hedge_after = Some(delay);
+        self.settings.hedge_after = Some(delay.min(LONGEST));
         self
     }
 
@@ -183,14 +191,14 @@ impl Builder {
     /// last attempt took. By default 50 ms.
     #[must_use]
     pub fn retry_interval(mut self, interval: Duration) -> Self {
-        self.settings.retry_interval = interval;
+        self.settings.retry_interval = interval.min(LONGEST);
         self
     }
 
     /// How long [`open`](Self::open) may take. By default 30 s.
     #[must_use]
     pub fn open_timeout(mut self, limit: Duration) -> Self {
-        self.settings.open_timeout = limit;
+        self.settings.open_timeout = limit.min(LONGEST);
         self
     }
 
@@ -272,5 +280,41 @@ impl Builder {
                 .map_err(|error| OpenError::new("pkcs11:", Reason::Uri(error)))
         };
         self.places.iter().map(parse).collect()
+    }
+}
+
+/// A URI without its PIN, as far as it can be read.
+pub(crate) fn shown(uri: &str) -> String {
+    let parsed = uri.parse::<Uri>();
+    parsed.map_or_else(|_| "pkcs11:".into(), |uri| uri.to_string())
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places: Vec<_> = self.places.iter().map(|uri| shown(uri)).collect();
+        // Not the module's arguments either: what a vendor wants there may be secret.
+        f.debug_struct("Builder")
+            .field("places", &places)
+            .field("module", &self.module)
+            .field("pin", &self.pin)
+            .field("settings", &self.settings)
+            .field("profile", &self.profile)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pin_is_shown() {
+        let provider = backend_soft::provider();
+        let builder = Builder::new("pkcs11:token=shop?pin-value=98431", &provider)
+            .also_at("pkcs11:token=depot?pin-value=98431&pin-value=98431")
+            .pin(Pin::value("98431".to_owned()));
+        let shown = format!("{builder:?}");
+        assert!(!shown.contains("98431"), "{shown}");
+        assert!(shown.contains("token=shop"), "{shown}");
     }
 }

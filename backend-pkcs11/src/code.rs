@@ -190,19 +190,22 @@ impl Profile {
             Class::Caller
         }
     }
-}
 
-/// Whether a login that returned `code` must not be repeated with the same PIN.
-pub(crate) fn refuses_pin(code: Code) -> bool {
-    [
-        sys::CKR_PIN_INCORRECT,
-        sys::CKR_PIN_INVALID,
-        sys::CKR_PIN_LEN_RANGE,
-        sys::CKR_PIN_EXPIRED,
-        sys::CKR_PIN_LOCKED,
-    ]
-    .iter()
-    .any(|each| Code::new(*each) == code)
+    /// Whether a login that returned `code` must not be repeated with the same PIN. Also if
+    /// the code says nothing certain: the token may have counted it as a wrong one.
+    pub(crate) fn refuses_pin(&self, code: Code) -> bool {
+        let is = |codes: &[sys::CK_RV]| codes.iter().any(|each| Code::new(*each) == code);
+        let certainly = is(&[
+            sys::CKR_PIN_INCORRECT,
+            sys::CKR_PIN_INVALID,
+            sys::CKR_PIN_LEN_RANGE,
+            sys::CKR_PIN_EXPIRED,
+            sys::CKR_PIN_LOCKED,
+        ]);
+        // While the security officer is logged in, no PIN of the user's is looked at.
+        let never_looked_at = is(&[sys::CKR_USER_ANOTHER_ALREADY_LOGGED_IN]);
+        certainly || self.class(code) == Class::Caller && !never_looked_at
+    }
 }
 
 #[cfg(test)]
@@ -235,5 +238,29 @@ mod tests {
             let code = Code::new(code);
             assert_eq!(Profile::standard().class(code), Class::Caller, "{code}");
         }
+    }
+
+    #[test]
+    fn a_pin_is_given_up_unless_the_token_was_merely_out_of_reach() {
+        let standard = Profile::standard();
+        for (code, refused) in [
+            (sys::CKR_PIN_INCORRECT, true),
+            (sys::CKR_VENDOR_DEFINED, true),
+            (sys::CKR_ARGUMENTS_BAD, true),
+            (sys::CKR_DEVICE_ERROR, false),
+            (sys::CKR_FUNCTION_FAILED, false),
+            (sys::CKR_SESSION_COUNT, false),
+            (sys::CKR_USER_ANOTHER_ALREADY_LOGGED_IN, false),
+        ] {
+            let code = Code::new(code);
+            assert_eq!(standard.refuses_pin(code), refused, "{code}");
+        }
+        // A vendor's code is what the vendor says; a wrong PIN stays one.
+        let vendor = Code::new(sys::CKR_VENDOR_DEFINED);
+        let incorrect = Code::new(sys::CKR_PIN_INCORRECT);
+        let profile = standard.treat(vendor, Class::Busy);
+        let profile = profile.treat(incorrect, Class::Busy);
+        assert!(!profile.refuses_pin(vendor));
+        assert!(profile.refuses_pin(incorrect));
     }
 }

@@ -10,7 +10,7 @@ use crypto_api::{Error, Implementation, Op, SecureRandom, SignatureScheme, Signi
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 
 use crate::NAME;
-use crate::builder::{Builder, Sessions};
+use crate::builder::{Builder, Sessions, shown};
 use crate::code::Class;
 use crate::error::{OpenError, Reason};
 use crate::meter::{KeyMeter, Stats};
@@ -210,11 +210,7 @@ impl Builder {
 
     /// The first URI without its PIN, as far as it can be read.
     pub(crate) fn shown(&self) -> String {
-        let first = self.places.first().map(|uri| uri.parse::<Uri>());
-        match first {
-            Some(Ok(uri)) => uri.to_string(),
-            _ => "pkcs11:".into(),
-        }
+        shown(self.places.first().map_or("", String::as_str))
     }
 
     /// Opens the key on this thread, which is one of this crate.

@@ -48,6 +48,8 @@ struct Gate {
     /// Closed while the module is being initialised again.
     closed: bool,
     initialized: bool,
+    /// Finalised for good: whoever opens the file again has another [`Module`].
+    retired: bool,
 }
 
 /// When the module may be initialised again.
@@ -114,6 +116,7 @@ impl Module {
                 inside: 0,
                 closed: false,
                 initialized: true,
+                retired: false,
             }),
             changed: Condvar::new(),
             recovery: Mutex::default(),
@@ -146,6 +149,10 @@ impl Module {
         })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn generation(&self) -> u64 {
         lock(&self.gate).generation
     }
@@ -168,6 +175,8 @@ impl Module {
         let mut gate = lock(&self.gate);
         gate.closed = true;
         while gate.inside > 0 {
+            // Whoever waited here before may have opened it when its time was over.
+            gate.closed = true;
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let inside = gate.inside;
@@ -198,8 +207,17 @@ impl Module {
     ) -> Result<bool, Reason> {
         // One at a time; the others wait for the outcome and see another generation.
         let mut recovery = lock(&self.recovery);
-        if self.generation() != seen {
+        let gate = lock(&self.gate);
+        let (generation, retired) = (gate.generation, gate.retired);
+        drop(gate);
+        if generation != seen && !retired {
             return Ok(false);
+        }
+        if retired {
+            return Err(Reason::Call(Failure {
+                function: "C_Initialize",
+                code: Code::new(sys::CKR_CRYPTOKI_NOT_INITIALIZED),
+            }));
         }
         if !self.ours {
             return Err(Reason::NotOurs);
@@ -225,6 +243,26 @@ impl Module {
         });
         recovery.not_before = Some(Instant::now() + interval.max(start.elapsed()));
         outcome
+    }
+
+    /// Finalises the module for good. Not if calls are inside after `limit`, or while it is
+    /// being initialised again: a thread that was given up may do that, and hang in it.
+    fn retire(&self, limit: Duration) -> bool {
+        let Ok(_recovery) = self.recovery.try_lock() else {
+            return false;
+        };
+        if self.quiesce(limit).is_err() {
+            return false;
+        }
+        let _ = self.library.finalize();
+        let mut gate = lock(&self.gate);
+        gate.generation += 1;
+        gate.initialized = false;
+        gate.retired = true;
+        gate.closed = false;
+        drop(gate);
+        self.changed.notify_all();
+        true
     }
 }
 
@@ -323,14 +361,7 @@ impl Drop for ModuleUse {
         }
         // Still under the lock: who opens the same module meanwhile waits, and initialises
         // it afterwards. With a call that hangs inside, it is left as it is, and used again.
-        if self.module.quiesce(Duration::from_millis(500)).is_ok() {
-            let _ = self.module.library.finalize();
-            let mut gate = lock(&self.module.gate);
-            gate.generation += 1;
-            gate.initialized = false;
-            gate.closed = false;
-            drop(gate);
-            self.module.changed.notify_all();
+        if self.module.retire(Duration::from_millis(500)) {
             modules.swap_remove(at);
         }
     }
@@ -385,6 +416,23 @@ mod tests {
         // Who saw the new one fail comes too early.
         assert!(module.recover(2, LONG, LONG).is_err());
         assert_eq!(module.generation(), 2);
+    }
+
+    #[test]
+    fn retired_for_good_but_not_in_the_middle_of_a_recovery() {
+        let (_turn, library) = mock();
+        let module = Module::with_library(library, "mock".as_ref(), None).unwrap();
+        let recovering = lock(&module.recovery);
+        assert!(!module.retire(LONG));
+        drop(recovering);
+        assert_eq!(state().calls, ["C_Initialize"]);
+        assert!(module.retire(LONG));
+        assert!(module.enter().is_err());
+        // A thread that was given up, and comes late.
+        for seen in [1, 2] {
+            assert!(module.recover(seen, Duration::ZERO, LONG).is_err());
+        }
+        assert_eq!(state().calls, ["C_Initialize", "C_Finalize"]);
     }
 
     #[test]

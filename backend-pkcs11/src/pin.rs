@@ -6,10 +6,11 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cryptoki_sys as sys;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::code::Code;
+use crate::code::{Code, Profile};
 use crate::uri::Uri;
 
 /// The bytes of a PIN, wiped when dropped.
@@ -158,6 +159,46 @@ fn read(file: File) -> std::io::Result<PinBytes> {
     Ok(pin)
 }
 
+/// What a login is made with.
+#[derive(Clone)]
+pub(crate) struct Credentials {
+    pub(crate) pin: Option<Pin>,
+    /// How the token's answer is to be understood.
+    pub(crate) profile: Profile,
+}
+
+impl Credentials {
+    /// The PIN to present to this token; `None` if it asks for it itself.
+    ///
+    /// # Errors
+    /// That there is none, or that none should be presented.
+    pub(crate) fn pin_for(
+        &self,
+        info: &sys::CK_TOKEN_INFO,
+        label: &str,
+    ) -> Result<Option<PinBytes>, PinError> {
+        let has = |flag| info.flags & flag != 0;
+        if has(sys::CKF_USER_PIN_LOCKED) {
+            return Err(PinError::Locked);
+        }
+        if !has(sys::CKF_USER_PIN_INITIALIZED) {
+            return Err(PinError::NotInitialized);
+        }
+        if has(sys::CKF_USER_PIN_FINAL_TRY) {
+            return Err(PinError::FinalTry);
+        }
+        let own_entry = has(sys::CKF_PROTECTED_AUTHENTICATION_PATH);
+        match self.pin.as_ref().map(|pin| pin.get(label)).transpose()? {
+            Some(None) if !own_entry => {
+                let why = "the token has no protected authentication path to enter it on";
+                Err(PinError::Source(why.into()))
+            }
+            None if !own_entry => Err(PinError::Missing),
+            pin => Ok(pin.flatten()),
+        }
+    }
+}
+
 impl fmt::Debug for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -183,6 +224,9 @@ pub enum PinError {
     Refused(Code),
     /// This PIN has been refused before, and is not tried again.
     Latched(Code),
+    /// The token has refused so many different PINs that no further one is tried before the
+    /// process starts again.
+    ManyRefused,
     /// The token says that one more wrong PIN locks it (CKF_USER_PIN_FINAL_TRY), so nothing
     /// is tried: log in once by hand.
     FinalTry,
@@ -209,6 +253,10 @@ impl fmt::Display for PinError {
                 "this PIN was refused before ({code}) and is not tried again, so that the token \
                  does not lock"
             ),
+            Self::ManyRefused => f.write_str(
+                "the token has refused many different PINs, so none is tried any more: find the \
+                 right one, then start the process again",
+            ),
             Self::FinalTry => f.write_str(
                 "one more wrong PIN would lock the token, so none is tried: log in once by hand, \
                  which resets the count",
@@ -224,38 +272,42 @@ impl fmt::Display for PinError {
 
 impl std::error::Error for PinError {}
 
-/// Remembers a refused PIN, so that it is never presented again.
+/// How many different PINs a token may refuse before none is presented to it any more.
+const MOST_REFUSED: usize = 8;
+
+/// Remembers refused PINs, so that none of them is presented again.
 ///
 /// Tokens lock after a few wrong PINs, and a server that reconnects would use them up in
-/// seconds.
+/// seconds; so would two keys whose wrong PINs take turns, if only the last were kept.
 #[derive(Default)]
-pub(crate) struct Latch(Option<(Option<PinBytes>, Code)>);
+pub(crate) struct Latch(Vec<(Option<PinBytes>, Code)>);
 
 impl Latch {
     /// Whether `pin` may be presented.
     pub(crate) fn check(&self, pin: Option<&[u8]>) -> Result<(), PinError> {
-        let Some((refused, code)) = &self.0 else {
-            return Ok(());
-        };
-        let same = match (refused, pin) {
+        let same = |refused: &Option<PinBytes>| match (refused, pin) {
             (Some(refused), Some(pin)) => bool::from(refused.ct_eq(pin)),
             // Entered by hand: the next entry may be right, but nobody stands at a server's
             // pad each time that it reconnects.
             (None, None) => true,
             _ => false,
         };
-        if same {
+        if let Some((_, code)) = self.0.iter().find(|(refused, _)| same(refused)) {
             return Err(PinError::Latched(*code));
+        }
+        if self.0.len() >= MOST_REFUSED {
+            return Err(PinError::ManyRefused);
         }
         Ok(())
     }
 
     /// Remembers that the token refused `pin`.
     pub(crate) fn refuse(&mut self, pin: Option<PinBytes>, code: Code) {
-        self.0 = Some((pin, code));
+        self.0.push((pin, code));
     }
 
+    /// Forgets them: the token has taken a PIN, and counts from the beginning.
     pub(crate) fn clear(&mut self) {
-        self.0 = None;
+        self.0.clear();
     }
 }

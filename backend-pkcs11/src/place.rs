@@ -12,7 +12,7 @@ use crate::error::Reason;
 use crate::meter::PlaceMeter;
 use crate::module::{Entered, Module, ModuleUse, lock};
 use crate::object::Look;
-use crate::pin::Pin;
+use crate::pin::{Credentials, Pin};
 use crate::token::{Token, check_library};
 use crate::uri::Uri;
 
@@ -55,7 +55,7 @@ pub(crate) struct Seat<'a> {
     pub(crate) session: CK_SESSION_HANDLE,
     pub(crate) located: Located,
     pub(crate) token: &'a Token,
-    pub(crate) pin: Option<&'a Pin>,
+    pub(crate) credentials: &'a Credentials,
     pub(crate) slot: sys::CK_SLOT_ID,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Seat<'a> {
 pub(crate) struct Reached {
     pub(crate) module: ModuleUse,
     pub(crate) token: Arc<Token>,
-    pub(crate) pin: Option<Pin>,
+    pub(crate) credentials: Credentials,
 }
 
 impl Reached {
@@ -74,13 +74,19 @@ impl Reached {
             Some(pin) => Some(pin.clone()),
             None => Pin::from_uri(uri)?,
         };
+        let profile = builder.profile.clone();
+        let credentials = Credentials { pin, profile };
         let module = ModuleUse::of(&path, builder.module_arguments.as_deref())?;
         let entered = module.enter()?;
         check_library(&entered, uri)?;
         let token = Token::find(&module, &entered, uri)?;
-        token.ready(&entered, pin.as_ref())?;
+        token.ready(&entered, &credentials)?;
         drop(entered);
-        Ok(Self { module, token, pin })
+        Ok(Self {
+            module,
+            token,
+            credentials,
+        })
     }
 }
 
@@ -90,7 +96,7 @@ pub(crate) struct Place {
     pub(crate) uri: String,
     pub(crate) module: Arc<Module>,
     pub(crate) token: Arc<Token>,
-    pub(crate) pin: Option<Pin>,
+    pub(crate) credentials: Credentials,
     pub(crate) duty: Box<dyn Duty>,
     pub(crate) meter: PlaceMeter,
     pub(crate) located: Mutex<Option<(u64, Located)>>,
@@ -116,7 +122,7 @@ impl Place {
             uri,
             module: Arc::clone(&reached.module),
             token,
-            pin: reached.pin.clone(),
+            credentials: reached.credentials.clone(),
             duty,
             located: Mutex::new(None),
             fresh_start: Mutex::new(None),
@@ -171,7 +177,7 @@ impl Place {
         work: impl FnOnce(&Seat<'_>) -> Result<T, Reason>,
     ) -> Result<T, Reason> {
         let generation = entered.generation();
-        let slot = self.token.ready(entered, self.pin.as_ref())?;
+        let slot = self.token.ready(entered, &self.credentials)?;
         let handle = match session {
             Some(session) if session.generation == generation => session.handle,
             _ => {
@@ -182,7 +188,7 @@ impl Place {
                 self.meter.sessions_now.fetch_add(1, Relaxed);
                 if self.token.has_logged_out(entered, handle) {
                     self.token.logged_out(entered);
-                    self.token.ready(entered, self.pin.as_ref())?;
+                    self.token.ready(entered, &self.credentials)?;
                     // Tokens forget the handles of private objects with the login.
                     lock(&self.located).take();
                 }
@@ -198,7 +204,7 @@ impl Place {
             session: handle,
             located,
             token: &self.token,
-            pin: self.pin.as_ref(),
+            credentials: &self.credentials,
             slot,
         })
     }

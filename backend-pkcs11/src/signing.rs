@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crypto_api::{PublicKey, SecureRandom, SignatureScheme};
+use cryptoki_sys::CK_OBJECT_HANDLE;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 
 use crate::builder::Builder;
@@ -55,29 +56,30 @@ pub(crate) fn open(
     known: Option<&PublicHalf>,
 ) -> Result<Opened, Reason> {
     let reached = Reached::new(builder, uri)?;
-    let Reached { module, token, pin } = &reached;
+    let Reached {
+        module,
+        token,
+        credentials,
+    } = &reached;
     let entered = module.enter()?;
-    let slot = token.ready(&entered, pin.as_ref())?;
+    let slot = token.ready(&entered, credentials)?;
     let library = entered.library();
     let session = library.open_session(slot)?;
     let look = Look {
         entered: &entered,
         session,
     };
-    let found = object::private_key(&look, uri, known)?;
-    let public = known.unwrap_or(&found.public);
-    // Certificates are of one key wherever it is.
-    let chain = match (&builder.certificates, known) {
-        (Some(chain), _) => {
-            check_chain(chain, public)?;
-            chain.clone()
-        }
-        (None, Some(_)) => Vec::new(),
-        (None, None) => object::chain(&look, uri, &found.id, public)?,
-    };
-    let public_handle = object::public_key_handle(&look, &found.id, public)?;
-    let most_sessions = library.token_info(slot)?.ulMaxSessionCount as usize;
+    let seen = first_look(builder, uri, known, &look);
+    // Also of a key that is not there: whoever asks for it again and again would use up the
+    // token's sessions.
     let _ = library.close_session(session);
+    let Seen {
+        found,
+        chain,
+        public_handle,
+    } = seen?;
+    let public = known.unwrap_or(&found.public);
+    let most_sessions = library.token_info(slot)?.ulMaxSessionCount as usize;
 
     let mut ways = Vec::new();
     let mut tried = Vec::new();
@@ -109,7 +111,7 @@ pub(crate) fn open(
                         public: public_handle,
                     },
                     token,
-                    pin: pin.as_ref(),
+                    credentials,
                     slot,
                 })
             });
@@ -142,6 +144,38 @@ pub(crate) fn open(
         chain,
         most_sessions: Some(most_sessions)
             .filter(|most| *most > 0 && *most < cryptoki_sys::CK_UNAVAILABLE_INFORMATION as usize),
+    })
+}
+
+/// What a token shows of a key.
+struct Seen {
+    found: Found,
+    chain: Vec<CertificateDer<'static>>,
+    public_handle: Option<CK_OBJECT_HANDLE>,
+}
+
+fn first_look(
+    builder: &Builder,
+    uri: &Uri,
+    known: Option<&PublicHalf>,
+    look: &Look<'_>,
+) -> Result<Seen, Reason> {
+    let found = object::private_key(look, uri, known)?;
+    let public = known.unwrap_or(&found.public);
+    // Certificates are of one key wherever it is.
+    let chain = match (&builder.certificates, known) {
+        (Some(chain), _) => {
+            check_chain(chain, public)?;
+            chain.clone()
+        }
+        (None, Some(_)) => Vec::new(),
+        (None, None) => object::chain(look, uri, &found.id, public)?,
+    };
+    let public_handle = object::public_key_handle(look, &found.id, public)?;
+    Ok(Seen {
+        found,
+        chain,
+        public_handle,
     })
 }
 
@@ -220,8 +254,9 @@ fn sign(
     let input = way.plan.input(message, random)?;
     library.sign_init(seat.session, &way.plan.mechanism, seat.located.key)?;
     if always_authenticate {
+        let (entered, session) = (seat.entered, seat.session);
         seat.token
-            .login_for_operation(seat.entered, seat.session, seat.pin)?;
+            .login_for_operation(entered, seat.slot, session, seat.credentials)?;
     }
     let len = library.sign(seat.session, &input, scratch)?;
     let output = scratch.get(..len).unwrap_or(&[]);
@@ -333,9 +368,10 @@ impl Duty for Signing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::Profile;
     use crate::low::mock::{mock, state};
     use crate::module::Module;
-    use crate::pin::Pin;
+    use crate::pin::{Credentials, Pin};
     use crate::token::Token;
 
     /// CKA_ALWAYS_AUTHENTICATE: the login stands between the beginning of the operation and
@@ -354,7 +390,10 @@ mod tests {
             proof: Proof::None,
         };
         let signed = |pin: &str, always| {
-            let pin = Pin::value(pin.to_owned());
+            let credentials = Credentials {
+                pin: Some(Pin::value(pin.to_owned())),
+                profile: Profile::standard(),
+            };
             let seat = Seat {
                 entered: &entered,
                 session: 1,
@@ -363,7 +402,7 @@ mod tests {
                     public: None,
                 },
                 token: &token,
-                pin: Some(&pin),
+                credentials: &credentials,
                 slot: 7,
             };
             state().calls.clear();

@@ -360,7 +360,7 @@ struct Mac {
 /// Finds the key for the first time, and tries it.
 fn first_look(reached: &Reached, uri: &Uri) -> Result<Fingerprint, Reason> {
     let entered = reached.module.enter()?;
-    let slot = reached.token.ready(&entered, reached.pin.as_ref())?;
+    let slot = reached.token.ready(&entered, &reached.credentials)?;
     let library = entered.library();
     let look = Look {
         entered: &entered,

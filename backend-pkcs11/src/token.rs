@@ -1,15 +1,16 @@
 //! Which token a URI means, and the login.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use cryptoki_sys as sys;
 use sys::{CK_SESSION_HANDLE, CK_SLOT_ID};
 
-use crate::code::refuses_pin;
+use crate::code::Profile;
 use crate::error::Reason;
 use crate::low::User;
 use crate::module::{Entered, Module, lock};
-use crate::pin::{Latch, Pin, PinBytes, PinError};
+use crate::pin::{Credentials, Latch, PinBytes, PinError};
 use crate::uri::Uri;
 
 /// What makes a token the same one in another slot.
@@ -61,11 +62,11 @@ pub(crate) struct Token {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     /// What holds in this generation of the module, if anything.
     present: Option<Present>,
-    latch: Latch,
+    /// Locked over a login: with a wrong PIN, only one thread may learn it.
+    latch: Arc<Mutex<Latch>>,
     /// For keys that want the PIN with every signature.
     pin: Option<PinBytes>,
 }
@@ -77,6 +78,29 @@ struct Present {
     anchor: CK_SESSION_HANDLE,
     /// Whether the token wants a login at all.
     login: bool,
+}
+
+/// The latches of all tokens, by module and token. They stay when a module is released, so
+/// that a program that opens a key again and again does not lock its token.
+static LATCHES: Mutex<Vec<(PathBuf, Identity, Arc<Mutex<Latch>>)>> = Mutex::new(Vec::new());
+
+fn latch(module: &Path, token: &Identity) -> Arc<Mutex<Latch>> {
+    let mut latches = lock(&LATCHES);
+    let known = latches
+        .iter()
+        .find(|(path, identity, _)| path == module && identity == token);
+    if let Some((_, _, latch)) = known {
+        return latch.clone();
+    }
+    let latch = Arc::default();
+    latches.push((module.into(), token.clone(), Arc::clone(&latch)));
+    latch
+}
+
+/// Forgets every latch, for the next test.
+#[cfg(test)]
+pub(crate) fn forget_latches() {
+    lock(&LATCHES).clear();
 }
 
 /// Checks the URI's `library-...` attributes.
@@ -169,9 +193,15 @@ impl Token {
         uri: &Uri,
     ) -> Result<Arc<Self>, Reason> {
         let (_, info) = select(entered, uri)?;
+        let identity = Identity::of(&info);
+        let state = State {
+            present: None,
+            latch: latch(module.path(), &identity),
+            pin: None,
+        };
         Ok(module.token(Self {
-            identity: Identity::of(&info),
-            state: Mutex::default(),
+            identity,
+            state: Mutex::new(state),
         }))
     }
 
@@ -180,7 +210,7 @@ impl Token {
     pub(crate) fn ready(
         &self,
         entered: &Entered<'_>,
-        pin: Option<&Pin>,
+        credentials: &Credentials,
     ) -> Result<CK_SLOT_ID, Reason> {
         let mut state = lock(&self.state);
         if let Some(present) = &state.present
@@ -191,7 +221,7 @@ impl Token {
         state.present = None;
         let (slot, info) = select(entered, &self.identity.uri())?;
         let anchor = entered.library().open_session(slot)?;
-        if let Err(error) = state.login(entered, anchor, &info, pin, &self.identity.label) {
+        if let Err(error) = state.login(entered, anchor, &info, credentials, &self.identity.label) {
             // Of this generation, as the gate is open around us.
             let _ = entered.library().close_session(anchor);
             return Err(error);
@@ -229,34 +259,24 @@ impl Token {
     pub(crate) fn login_for_operation(
         &self,
         entered: &Entered<'_>,
+        slot: CK_SLOT_ID,
         session: CK_SESSION_HANDLE,
-        pin: Option<&Pin>,
+        credentials: &Credentials,
     ) -> Result<(), Reason> {
-        // Held over the call: with a PIN that has become wrong, only one thread may learn it.
         let mut state = lock(&self.state);
-        let bytes = match (&state.pin, pin) {
-            (Some(bytes), _) => Some(bytes.clone()),
-            (None, Some(pin)) => pin.get(&self.identity.label)?,
-            (None, None) => None,
+        // One that was right the last time is presented without asking the token how many
+        // wrong ones it has seen, which would be one call more for each signature.
+        let pin = match state.pin.take() {
+            Some(pin) => Some(pin),
+            None => {
+                let info = entered.library().token_info(slot)?;
+                credentials.pin_for(&info, &self.identity.label)?
+            }
         };
-        state.latch.check(bytes.as_ref().map(|bytes| &bytes[..]))?;
-        let outcome = entered.library().login(
-            session,
-            User::ContextSpecific,
-            bytes.as_ref().map(|bytes| &bytes[..]),
-        );
-        match outcome {
-            Ok(()) => {
-                state.pin = bytes;
-                Ok(())
-            }
-            Err(failure) if refuses_pin(failure.code) => {
-                state.pin = None;
-                state.latch.refuse(bytes, failure.code);
-                Err(PinError::Refused(failure.code).into())
-            }
-            Err(failure) => Err(failure.into()),
-        }
+        let profile = &credentials.profile;
+        state.present_pin(entered, session, User::ContextSpecific, &pin, profile)?;
+        state.pin = pin;
+        Ok(())
     }
 }
 
@@ -266,62 +286,60 @@ impl State {
         entered: &Entered<'_>,
         session: CK_SESSION_HANDLE,
         info: &sys::CK_TOKEN_INFO,
-        pin: Option<&Pin>,
+        credentials: &Credentials,
         label: &str,
     ) -> Result<(), Reason> {
-        let has = |flag| info.flags & flag != 0;
-        if !has(sys::CKF_LOGIN_REQUIRED) {
+        if info.flags & sys::CKF_LOGIN_REQUIRED == 0 {
             return Ok(());
         }
-        if has(sys::CKF_USER_PIN_LOCKED) {
-            return Err(PinError::Locked.into());
-        }
-        if !has(sys::CKF_USER_PIN_INITIALIZED) {
-            return Err(PinError::NotInitialized.into());
-        }
-        let own_entry = has(sys::CKF_PROTECTED_AUTHENTICATION_PATH);
-        let bytes = match pin.map(|pin| pin.get(label)).transpose()? {
-            Some(Some(bytes)) => Some(bytes),
-            Some(None) if !own_entry => {
-                let why = "the token has no protected authentication path to enter it on";
-                return Err(PinError::Source(why.into()).into());
-            }
-            None if !own_entry => return Err(PinError::Missing.into()),
-            Some(None) | None => None,
-        };
-        let given = bytes.as_ref().map(|bytes| &bytes[..]);
-        self.latch.check(given)?;
-        if has(sys::CKF_USER_PIN_FINAL_TRY) {
-            return Err(PinError::FinalTry.into());
-        }
-        match entered.library().login(session, User::Normal, given) {
-            Ok(()) => {}
-            // By another key of this process; the login is for all sessions.
-            Err(failure) if failure.is(sys::CKR_USER_ALREADY_LOGGED_IN) => {}
-            Err(failure) if failure.is(sys::CKR_PIN_LOCKED) => {
-                self.latch.refuse(bytes, failure.code);
-                return Err(PinError::Locked.into());
-            }
-            Err(failure) if failure.is(sys::CKR_USER_PIN_NOT_INITIALIZED) => {
-                return Err(PinError::NotInitialized.into());
-            }
-            Err(failure) if refuses_pin(failure.code) => {
-                self.latch.refuse(bytes, failure.code);
-                return Err(PinError::Refused(failure.code).into());
-            }
-            Err(failure) => return Err(failure.into()),
-        }
-        self.latch.clear();
+        let pin = credentials.pin_for(info, label)?;
+        self.present_pin(entered, session, User::Normal, &pin, &credentials.profile)?;
         self.pin = None;
         Ok(())
+    }
+
+    /// Presents the PIN, unless it has been refused before.
+    fn present_pin(
+        &self,
+        entered: &Entered<'_>,
+        session: CK_SESSION_HANDLE,
+        user: User,
+        pin: &Option<PinBytes>,
+        profile: &Profile,
+    ) -> Result<(), Reason> {
+        let bytes = pin.as_ref().map(|bytes| &bytes[..]);
+        let mut latch = lock(&self.latch);
+        latch.check(bytes)?;
+        match entered.library().login(session, user, bytes) {
+            Ok(()) => {
+                latch.clear();
+                Ok(())
+            }
+            // By another key of this process; the login is for all sessions. It says nothing
+            // of the PIN, so what was refused stays so.
+            Err(failure) if failure.is(sys::CKR_USER_ALREADY_LOGGED_IN) => Ok(()),
+            Err(failure) if failure.is(sys::CKR_USER_PIN_NOT_INITIALIZED) => {
+                Err(PinError::NotInitialized.into())
+            }
+            Err(failure) if profile.refuses_pin(failure.code) => {
+                latch.refuse(pin.clone(), failure.code);
+                Err(if failure.is(sys::CKR_PIN_LOCKED) {
+                    PinError::Locked.into()
+                } else {
+                    PinError::Refused(failure.code).into()
+                })
+            }
+            Err(failure) => Err(failure.into()),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::code::Code;
-    use crate::low::mock::{mock, state};
+    use crate::code::{Class, Code};
+    use crate::low::mock::{library, mock, state};
+    use crate::pin::Pin;
     use std::sync::MutexGuard;
 
     fn module() -> (MutexGuard<'static, ()>, Module) {
@@ -333,7 +351,12 @@ mod tests {
     fn log_in(module: &Module, pin: Option<&Pin>) -> Result<CK_SLOT_ID, Reason> {
         let entered = module.enter().unwrap();
         let token = Token::find(module, &entered, &Uri::default()).unwrap();
-        token.ready(&entered, pin)
+        token.ready(&entered, &with(pin))
+    }
+
+    fn with(pin: Option<&Pin>) -> Credentials {
+        let (pin, profile) = (pin.cloned(), Profile::standard());
+        Credentials { pin, profile }
     }
 
     fn pin(text: &str) -> Pin {
@@ -367,6 +390,27 @@ mod tests {
     }
 
     #[test]
+    fn wrong_pins_that_take_turns_are_presented_once_each() {
+        let (_turn, module) = module();
+        for _ in 0..5 {
+            assert!(log_in(&module, Some(&pin("4321"))).is_err());
+            assert!(log_in(&module, Some(&pin("8765"))).is_err());
+        }
+        assert_eq!(state().pins.len(), 2);
+    }
+
+    #[test]
+    fn after_many_wrong_pins_none_is_presented() {
+        let (_turn, module) = module();
+        for wrong in 0..20 {
+            assert!(log_in(&module, Some(&pin(&format!("wrong {wrong}")))).is_err());
+        }
+        let none = Err(PinError::ManyRefused.into());
+        assert_eq!(log_in(&module, Some(&pin("1234"))), none);
+        assert_eq!(state().pins.len(), 8);
+    }
+
+    #[test]
     fn a_pin_stays_refused_when_the_module_is_initialised_again() {
         let (_turn, module) = module();
         let wrong = pin("4321");
@@ -375,6 +419,19 @@ mod tests {
         assert_eq!(module.recover(1, none, none), Ok(true));
         assert!(log_in(&module, Some(&wrong)).is_err());
         assert_eq!(state().pins.len(), 1);
+    }
+
+    #[test]
+    fn a_pin_stays_refused_when_the_module_is_opened_again() {
+        let (_turn, module) = module();
+        let wrong = pin("4321");
+        assert!(log_in(&module, Some(&wrong)).is_err());
+        let open = |path: &str| Module::with_library(library(), path.as_ref(), None).unwrap();
+        assert!(log_in(&open("mock"), Some(&wrong)).is_err());
+        assert_eq!(state().pins.len(), 1);
+        // A token of another module is another token.
+        assert!(log_in(&open("other"), Some(&wrong)).is_err());
+        assert_eq!(state().pins.len(), 2);
     }
 
     #[test]
@@ -419,10 +476,15 @@ mod tests {
     }
 
     #[test]
-    fn somebody_elses_login_will_do() {
+    fn somebody_elses_login_will_do_and_says_nothing_of_a_pin() {
         let (_turn, module) = module();
+        assert!(log_in(&module, Some(&pin("4321"))).is_err());
         state().login_answer = Some(sys::CKR_USER_ALREADY_LOGGED_IN);
         assert_eq!(log_in(&module, Some(&pin("1234"))), Ok(7));
+        let none = std::time::Duration::ZERO;
+        assert_eq!(module.recover(1, none, none), Ok(true));
+        assert!(log_in(&module, Some(&pin("4321"))).is_err());
+        assert_eq!(state().pins.len(), 2);
     }
 
     #[test]
@@ -438,19 +500,42 @@ mod tests {
         let (_turn, module) = module();
         let entered = module.enter().unwrap();
         let token = Token::find(&module, &entered, &Uri::default()).unwrap();
-        let wrong = pin("4321");
-        assert!(
-            token
-                .login_for_operation(&entered, 1, Some(&wrong))
-                .is_err()
-        );
-        assert!(
-            token
-                .login_for_operation(&entered, 1, Some(&wrong))
-                .is_err()
-        );
+        let log_in = |pin: Option<&Pin>| token.login_for_operation(&entered, 7, 1, &with(pin));
+        assert!(log_in(Some(&pin("4321"))).is_err());
+        assert!(log_in(Some(&pin("4321"))).is_err());
         assert_eq!(state().pins.len(), 1);
-        let right = pin("1234");
-        assert_eq!(token.login_for_operation(&entered, 1, Some(&right)), Ok(()));
+        // The token's warnings count here too.
+        assert_eq!(log_in(None), Err(PinError::Missing.into()));
+        state().flags |= sys::CKF_USER_PIN_FINAL_TRY;
+        let last = Err(PinError::FinalTry.into());
+        assert_eq!(log_in(Some(&pin("1234"))), last);
+        state().flags &= !sys::CKF_USER_PIN_FINAL_TRY;
+        assert_eq!(state().pins.len(), 1);
+        assert_eq!(log_in(Some(&pin("1234"))), Ok(()));
+    }
+
+    #[test]
+    fn an_answer_that_says_nothing_certain_is_taken_for_a_refusal() {
+        let (_turn, module) = module();
+        let vendor = Code::new(sys::CKR_VENDOR_DEFINED);
+        state().login_answer = Some(sys::CKR_VENDOR_DEFINED);
+        for error in [PinError::Refused(vendor), PinError::Latched(vendor)] {
+            assert_eq!(log_in(&module, Some(&pin("1234"))), Err(error.into()));
+        }
+        assert_eq!(state().pins.len(), 1);
+        // Unless the vendor is known to mean something else by it, or it passes by.
+        let entered = module.enter().unwrap();
+        let token = Token::find(&module, &entered, &Uri::default()).unwrap();
+        let profile = Profile::standard().treat(vendor, Class::Busy);
+        let pin = Some(pin("5678"));
+        let credentials = Credentials { pin, profile };
+        for answer in [sys::CKR_VENDOR_DEFINED, sys::CKR_DEVICE_ERROR] {
+            state().login_answer = Some(answer);
+            for _ in 0..2 {
+                let failed = token.ready(&entered, &credentials);
+                assert!(matches!(failed, Err(Reason::Call(_))), "{failed:?}");
+            }
+        }
+        assert_eq!(state().pins.len(), 5);
     }
 }

@@ -85,7 +85,8 @@ impl ObjectType {
     ];
 }
 
-/// What is wrong with a URI. The text never quotes a value, which might be a PIN.
+/// What is wrong with a URI. Nothing of it is quoted: a PIN that should have been encoded may
+/// look like anything, such as further attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UriError {
@@ -94,12 +95,13 @@ pub enum UriError {
     /// An attribute without `=`, or without a name; the number counts from one.
     NoValue(usize),
     /// An attribute that this version does not know: to ignore it could match an object
-    /// that was not meant.
-    Unknown(String),
+    /// that was not meant. The number counts from one.
+    Unknown(usize),
     /// An attribute that stands there twice.
     Twice(&'static str),
-    /// A character that must be percent-encoded in this attribute's value.
-    Character(&'static str, char),
+    /// A character that must be percent-encoded in this attribute's value: which one,
+    /// counted from one.
+    Character(&'static str, usize),
     /// `%` not followed by two hexadecimal digits, or text that is not UTF-8.
     Encoding(&'static str),
     /// A value of the wrong form; the text says what is expected.
@@ -113,16 +115,12 @@ impl fmt::Display for UriError {
         match self {
             Self::Scheme => f.write_str("a PKCS#11 URI begins with \"pkcs11:\""),
             Self::NoValue(at) => write!(f, "attribute {at} of the URI is not name=value"),
-            Self::Unknown(name) => write!(f, "the URI's attribute \"{name}\" is not known"),
+            Self::Unknown(at) => write!(f, "the name of attribute {at} of the URI is not known"),
             Self::Twice(name) => write!(f, "the URI has \"{name}\" twice"),
-            Self::Character(name, c) => {
-                let mut buffer = [0; 4];
-                write!(f, "{c:?} must be written as ")?;
-                for byte in c.encode_utf8(&mut buffer).bytes() {
-                    write!(f, "%{byte:02X}")?;
-                }
-                write!(f, " in the URI's \"{name}\"")
-            }
+            Self::Character(name, at) => write!(
+                f,
+                "character {at} of the URI's \"{name}\" must be percent-encoded"
+            ),
             Self::Encoding(name) => write!(
                 f,
                 "the URI's \"{name}\" has a '%' without two hexadecimal digits, or is not UTF-8"
@@ -164,8 +162,8 @@ fn once<T>(place: &mut Option<T>, name: &'static str, value: T) -> Result<(), Ur
 }
 
 fn bytes(part: Part, name: &'static str, value: &str) -> Result<Zeroizing<Vec<u8>>, UriError> {
-    if let Some(c) = value.chars().find(|c| !part.allows(*c)) {
-        return Err(UriError::Character(name, c));
+    if let Some(at) = value.chars().position(|c| !part.allows(c)) {
+        return Err(UriError::Character(name, at + 1));
     }
     let mut rest = value;
     while let Some((_, behind)) = rest.split_once('%') {
@@ -186,7 +184,7 @@ fn text(part: Part, name: &'static str, value: &str) -> Result<String, UriError>
 }
 
 impl Uri {
-    fn path_attribute(&mut self, name: &str, value: &str) -> Result<(), UriError> {
+    fn path_attribute(&mut self, at: usize, name: &str, value: &str) -> Result<(), UriError> {
         let text = |name| text(Part::Path, name, value);
         match name {
             "token" => once(&mut self.token, "token", text("token")?),
@@ -232,11 +230,11 @@ impl Uri {
                 once(&mut self.object_type, "type", class)
             }
             "id" => once(&mut self.id, "id", bytes(Part::Path, "id", value)?.to_vec()),
-            _ => Err(UriError::Unknown(name.into())),
+            _ => Err(UriError::Unknown(at)),
         }
     }
 
-    fn query_attribute(&mut self, name: &str, value: &str) -> Result<(), UriError> {
+    fn query_attribute(&mut self, at: usize, name: &str, value: &str) -> Result<(), UriError> {
         let text = |name| text(Part::Query, name, value);
         match name {
             "pin-source" => once(&mut self.pin_source, "pin-source", text("pin-source")?),
@@ -251,7 +249,7 @@ impl Uri {
             }
             // A vendor's query attribute cannot change which object is meant.
             _ if name.starts_with("x-") => Ok(()),
-            _ => Err(UriError::Unknown(name.into())),
+            _ => Err(UriError::Unknown(at)),
         }
     }
 
@@ -305,8 +303,8 @@ impl FromStr for Uri {
                 _ => return Err(UriError::NoValue(count)),
             };
             match part {
-                Part::Path => parsed.path_attribute(name, value),
-                Part::Query => parsed.query_attribute(name, value),
+                Part::Path => parsed.path_attribute(count, name, value),
+                Part::Query => parsed.query_attribute(count, name, value),
             }
         };
         if !path.is_empty() {

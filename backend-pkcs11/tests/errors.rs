@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use backend_pkcs11::{Builder, OpenError, Pin, PinError, Pkcs11Key, Reason, Sessions};
+use crypto_api::{SignatureScheme, SigningKey};
 use cryptoki::context::Pkcs11;
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::Attribute;
@@ -109,6 +110,34 @@ fn settings_that_make_no_sense() {
     ] {
         assert!(matches!(refused(builder).reason(), Reason::Setting(_)));
     }
+}
+
+/// The longest time there is means for ever, and is no reason to panic.
+#[test]
+fn times_without_end() {
+    let never = std::time::Duration::MAX;
+    let builder = builder("pkcs11:object=a?module-path=/no/such.so")
+        .deadline(never)
+        .hang_limit(never)
+        .hedge_after(never)
+        .retry_interval(never)
+        .open_timeout(never);
+    assert!(matches!(refused(builder).reason(), Reason::Load { .. }));
+    soft_hsm("times_without_end", &[Key::P256], |token, _| {
+        let key = Pkcs11Key::builder(token.uri(Key::P256), &backend_soft::provider())
+            .deadline(never)
+            .hang_limit(never)
+            .hedge_after(never)
+            .retry_interval(never)
+            .open_timeout(never)
+            .open()
+            .unwrap();
+        let provider = backend_soft::provider();
+        let scheme = SignatureScheme::ECDSA_SECP256R1_SHA256;
+        let signed = key.blocking().sign(scheme, b"message", &*provider.random);
+        signed.spin().unwrap();
+        key.close();
+    });
 }
 
 #[test]

@@ -566,3 +566,21 @@ fn who_hangs_while_trying_the_token_is_relieved() {
         key.close();
     });
 }
+
+#[test]
+fn a_key_that_is_not_there_costs_no_session() {
+    let test = "a_key_that_is_not_there_costs_no_session";
+    bench(test, P256, "seed = 1", |bench| {
+        let sessions = Sessions::Fixed(1);
+        let key = bench.builder(Key::P256).sessions(sessions).open().unwrap();
+        bench.sign(&key, ECDSA).unwrap();
+        let mut faults = bench.control();
+        let before = faults.count("sessions open");
+        for _ in 0..3 {
+            let error = bench.builder(Key::Rsa2048).open().unwrap_err();
+            assert!(matches!(error.reason(), Reason::NoObject { .. }), "{error}");
+        }
+        assert_eq!(faults.count("sessions open"), before);
+        key.close();
+    });
+}

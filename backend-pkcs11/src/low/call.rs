@@ -127,13 +127,15 @@ impl Library {
         // SAFETY: without a buffer the function only writes the count, which is live.
         let code = unsafe { get(sys::CK_TRUE, null_mut(), &raw mut count) };
         check("C_GetSlotList", code)?;
+        let known = plausible(count, MOST_SLOTS, "C_GetSlotList")?;
         // Tokens may be plugged in meanwhile.
-        let mut slots: Vec<CK_SLOT_ID> = vec![0; count as usize + 16];
+        let mut slots: Vec<CK_SLOT_ID> = vec![0; known + 16];
         count = slots.len() as CK_ULONG;
         // SAFETY: the buffer has room for `count` slots, which the function is told.
         let code = unsafe { get(sys::CK_TRUE, slots.as_mut_ptr(), &raw mut count) };
         check("C_GetSlotList", code)?;
-        slots.truncate(count as usize);
+        let got = plausible(count, slots.len(), "C_GetSlotList")?;
+        slots.truncate(got);
         Ok(slots)
     }
 
@@ -270,14 +272,16 @@ impl Library {
                     &raw mut got,
                 )
             };
-            outcome = check("C_FindObjects", code);
-            let Some(batch) = batch.get(..got as usize) else {
-                break;
-            };
-            if outcome.is_err() || batch.is_empty() {
-                break;
+            let got = check("C_FindObjects", code)
+                .and_then(|()| plausible(got, batch.len(), "C_FindObjects"));
+            match got {
+                Ok(0) => break,
+                Ok(got) => found.extend(batch.iter().take(got)),
+                Err(failure) => {
+                    outcome = Err(failure);
+                    break;
+                }
             }
-            found.extend_from_slice(batch);
         }
         // SAFETY: the function takes a number; one that is no session is an error.
         let code = unsafe { finish(session) };
@@ -308,12 +312,16 @@ impl Library {
         };
         // SAFETY: one live attribute; without a buffer the function only writes its length.
         let code = unsafe { get(session, object, &raw mut attribute, 1) };
-        if absent(code) || attribute.ulValueLen == sys::CK_UNAVAILABLE_INFORMATION {
+        if absent(code) {
             return Ok(None);
         }
         check("C_GetAttributeValue", code)?;
+        if attribute.ulValueLen == sys::CK_UNAVAILABLE_INFORMATION {
+            return Ok(None);
+        }
+        let length = plausible(attribute.ulValueLen, LONGEST_VALUE, "C_GetAttributeValue")?;
         // At least as aligned as a number, which a module may write there at once.
-        let words = (attribute.ulValueLen as usize).div_ceil(size_of::<CK_ULONG>()) + 1;
+        let words = length.div_ceil(size_of::<CK_ULONG>()) + 1;
         let mut buffer: Vec<CK_ULONG> = vec![0; words];
         attribute.pValue = buffer.as_mut_ptr().cast();
         // SAFETY: one live attribute, whose buffer has at least the length that it says.
@@ -322,7 +330,7 @@ impl Library {
             return Ok(None);
         }
         check("C_GetAttributeValue", code)?;
-        let length = attribute.ulValueLen as usize;
+        let length = plausible(attribute.ulValueLen, length, "C_GetAttributeValue")?;
         let bytes = buffer.into_iter().flat_map(CK_ULONG::to_ne_bytes);
         Ok(Some(bytes.take(length).collect()))
     }
@@ -399,7 +407,7 @@ impl Library {
             )
         };
         check("C_Sign", code)?;
-        within(out, length, "C_Sign")
+        plausible(length, out.len(), "C_Sign")
     }
 
     pub(crate) fn verify(
@@ -431,12 +439,81 @@ impl Library {
     }
 }
 
-/// The length that a function says it has written, if the buffer has it.
-fn within(out: &[u8], length: CK_ULONG, function: &'static str) -> Result<usize, Failure> {
-    let length = length as usize;
-    if length <= out.len() {
-        return Ok(length);
+/// The most slots that a module may claim to have.
+const MOST_SLOTS: usize = 65_536;
+/// The longest value of an attribute, in bytes: far above any certificate or key.
+const LONGEST_VALUE: usize = 1 << 20;
+
+/// A count or length that a function has written, unless it is above what it can be: such a
+/// module is out of order, and nothing is to be allocated or read by its word.
+fn plausible(number: CK_ULONG, most: usize, function: &'static str) -> Result<usize, Failure> {
+    match usize::try_from(number) {
+        Ok(number) if number <= most => Ok(number),
+        _ => {
+            let code = Code::new(sys::CKR_GENERAL_ERROR);
+            Err(Failure { function, code })
+        }
     }
-    let code = Code::new(sys::CKR_GENERAL_ERROR);
-    Err(Failure { function, code })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::low::mock::{mock, state};
+
+    /// What a function of the library makes of these answers of the module.
+    fn told<T>(
+        answers: &[(sys::CK_RV, CK_ULONG)],
+        call: impl Fn() -> Result<T, Failure>,
+    ) -> Result<T, Code> {
+        state().counts = answers.to_vec().into();
+        let outcome = call().map_err(|failure| failure.code);
+        assert!(state().counts.is_empty());
+        outcome
+    }
+
+    #[test]
+    fn counts_and_lengths_that_cannot_be_are_errors() {
+        let (_turn, library) = mock();
+        let (ok, broken) = (sys::CKR_OK, Err(Code::new(sys::CKR_GENERAL_ERROR)));
+        let slots = || library.slots().map(|slots| slots.len());
+        assert_eq!(told(&[(ok, 2), (ok, 2)], slots), Ok(2));
+        assert_eq!(told(&[(ok, CK_ULONG::MAX)], slots), broken);
+        assert_eq!(told(&[(ok, 2), (ok, 19)], slots), broken);
+
+        let find = || library.find(1, &[], 100).map(|found| found.len());
+        assert_eq!(told(&[(ok, 64), (ok, 3), (ok, 0)], find), Ok(67));
+        state().calls.clear();
+        assert_eq!(told(&[(ok, 65)], find), broken);
+        // The search is ended nevertheless.
+        assert_eq!(state().calls, ["C_FindObjectsInit", "C_FindObjectsFinal"]);
+
+        let value = || {
+            let value = library.attribute(1, 1, sys::CKA_ID)?;
+            Ok(value.map(|value| value.len()))
+        };
+        assert_eq!(told(&[(ok, 9), (ok, 7)], value), Ok(Some(7)));
+        assert_eq!(
+            told(&[(ok, 9), (ok, 10)], value).map(drop),
+            broken.map(drop)
+        );
+        let long = (1 << 20) + 1;
+        assert_eq!(told(&[(ok, long)], value).map(drop), broken.map(drop));
+    }
+
+    #[test]
+    fn an_attribute_is_absent_only_if_the_module_says_so() {
+        let (_turn, library) = mock();
+        let absent = sys::CK_UNAVAILABLE_INFORMATION;
+        let value = || library.attribute(1, 1, sys::CKA_ID);
+        for code in [
+            sys::CKR_OK,
+            sys::CKR_ATTRIBUTE_SENSITIVE,
+            sys::CKR_ATTRIBUTE_TYPE_INVALID,
+        ] {
+            assert_eq!(told(&[(code, absent)], value), Ok(None));
+        }
+        let lost = Err(Code::new(sys::CKR_DEVICE_ERROR));
+        assert_eq!(told(&[(sys::CKR_DEVICE_ERROR, absent)], value), lost);
+    }
 }

@@ -1,6 +1,7 @@
 //! A module that exists in the tests of this crate only: one slot with one token, which
 //! counts what it is asked.
 
+use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::sync::{Mutex, MutexGuard};
 
@@ -17,6 +18,8 @@ pub(crate) struct Mock {
     pub(crate) pin: &'static [u8],
     /// What a login answers, instead of looking at the PIN.
     pub(crate) login_answer: Option<CK_RV>,
+    /// What the next functions that write a count or a length answer and write.
+    pub(crate) counts: VecDeque<(CK_RV, CK_ULONG)>,
     /// The functions that were called, without those that only look.
     pub(crate) calls: Vec<&'static str>,
     /// The PINs that were presented; none for a null pointer.
@@ -30,6 +33,7 @@ const FRESH: Mock = Mock {
     flags: sys::CKF_TOKEN_INITIALIZED | sys::CKF_LOGIN_REQUIRED | sys::CKF_USER_PIN_INITIALIZED,
     pin: b"1234",
     login_answer: None,
+    counts: VecDeque::new(),
     calls: Vec::new(),
     pins: Vec::new(),
     closed: Vec::new(),
@@ -43,6 +47,12 @@ static TURN: Mutex<()> = Mutex::new(());
 pub(crate) fn mock() -> (MutexGuard<'static, ()>, Library) {
     let turn = lock(&TURN);
     *lock(&MOCK) = FRESH;
+    crate::token::forget_latches();
+    (turn, library())
+}
+
+/// A further library that leads to the mock as it is.
+pub(crate) fn library() -> Library {
     let list = sys::CK_FUNCTION_LIST {
         C_Initialize: Some(initialize),
         C_Finalize: Some(finalize),
@@ -51,11 +61,15 @@ pub(crate) fn mock() -> (MutexGuard<'static, ()>, Library) {
         C_OpenSession: Some(open_session),
         C_CloseSession: Some(close_session),
         C_Login: Some(login),
+        C_FindObjectsInit: Some(find_init),
+        C_FindObjects: Some(find),
+        C_FindObjectsFinal: Some(find_final),
+        C_GetAttributeValue: Some(attribute),
         C_SignInit: Some(sign_init),
         C_Sign: Some(sign),
         ..Default::default()
     };
-    (turn, Library::from_list(list))
+    Library::from_list(list)
 }
 
 /// The mock's state.
@@ -84,9 +98,48 @@ unsafe extern "C" fn slots(
         // SAFETY: the caller's buffer has room for one slot at least.
         unsafe { list.write(7) };
     }
+    let (code, slots) = state().counts.pop_front().unwrap_or((sys::CKR_OK, 1));
     // SAFETY: the caller's count is live.
-    unsafe { count.write(1) };
+    unsafe { count.write(slots) };
+    code
+}
+
+unsafe extern "C" fn find_init(
+    _: sys::CK_SESSION_HANDLE,
+    _: *mut sys::CK_ATTRIBUTE,
+    _: CK_ULONG,
+) -> CK_RV {
+    state().calls.push("C_FindObjectsInit");
     sys::CKR_OK
+}
+
+unsafe extern "C" fn find(
+    _: sys::CK_SESSION_HANDLE,
+    _: *mut sys::CK_OBJECT_HANDLE,
+    _: CK_ULONG,
+    count: *mut CK_ULONG,
+) -> CK_RV {
+    let (code, found) = state().counts.pop_front().unwrap_or((sys::CKR_OK, 0));
+    // SAFETY: the caller's count is live.
+    unsafe { count.write(found) };
+    code
+}
+
+unsafe extern "C" fn find_final(_: sys::CK_SESSION_HANDLE) -> CK_RV {
+    state().calls.push("C_FindObjectsFinal");
+    sys::CKR_OK
+}
+
+unsafe extern "C" fn attribute(
+    _: sys::CK_SESSION_HANDLE,
+    _: sys::CK_OBJECT_HANDLE,
+    attribute: *mut sys::CK_ATTRIBUTE,
+    _: CK_ULONG,
+) -> CK_RV {
+    let (code, length) = state().counts.pop_front().unwrap_or((sys::CKR_OK, 0));
+    // SAFETY: the caller's attribute is live.
+    unsafe { (*attribute).ulValueLen = length };
+    code
 }
 
 unsafe extern "C" fn token_info(_: sys::CK_SLOT_ID, info: *mut sys::CK_TOKEN_INFO) -> CK_RV {

@@ -221,6 +221,16 @@ impl AtPlace {
         true
     }
 
+    /// Lets `worker` go, if it is not the last: at once, so that of several the last stays.
+    /// It has a session to close, which may hang: until it has ended it counts as that.
+    pub(super) fn retire(&mut self, worker: u64) -> bool {
+        if self.workers.len() < 2 || self.workers.remove(&worker).is_none() {
+            return false;
+        }
+        self.hanging += 1;
+        true
+    }
+
     pub(super) fn now(&self) -> Now {
         Now {
             up: self.breaker == Breaker::Closed,
@@ -229,5 +239,21 @@ impl AtPlace {
             threads: self.workers.len(),
             hanging: self.hanging,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_threads_that_leave_the_last_stays() {
+        let mut queue = Queue::new(Sessions::Fixed(3), 1);
+        let at = &mut queue.places[0];
+        let workers = [at.worker(), at.worker(), at.worker()];
+        assert_eq!(workers.map(|worker| at.retire(worker)), [true, true, false]);
+        // What they still do in the token can be seen.
+        assert_eq!((at.workers.len(), at.hanging), (1, 2));
+        assert!(!at.retire(workers[0]));
     }
 }

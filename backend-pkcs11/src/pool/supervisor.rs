@@ -98,11 +98,12 @@ fn watch(pool: &Arc<Pool>) {
         for index in 0..queue.places.len() {
             start_threads(pool, &mut queue, index);
         }
+        // At a place that is not used, a thread tries the token by and by, and may hang in it.
         let busy = queue.len() > 0
-            || queue
-                .places
-                .iter()
-                .any(|at| at.workers.values().any(|state| state.since.is_some()));
+            || queue.places.iter().any(|at| {
+                at.breaker != Breaker::Closed
+                    || at.workers.values().any(|state| state.since.is_some())
+            });
         queue.watched = busy;
         let queued = queue.len();
         let now: Vec<_> = queue.places.iter().map(AtPlace::now).collect();

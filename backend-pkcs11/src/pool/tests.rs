@@ -17,7 +17,7 @@ use crate::low::mock::{mock, state};
 use crate::meter::PlaceMeter;
 use crate::module::Module;
 use crate::object::Look;
-use crate::pin::Pin;
+use crate::pin::{Credentials, Pin};
 use crate::place::{Duty, Located, Seat};
 use crate::token::Token;
 use crate::uri::Uri;
@@ -30,7 +30,10 @@ const LONG: Duration = Duration::from_secs(60);
 struct Script {
     /// How many of the next requests are kept inside until they are released.
     hold: Mutex<usize>,
+    /// The same for probes.
+    hold_probes: Mutex<usize>,
     released: Condvar,
+    probes_released: Condvar,
     /// How the next requests fail; later ones do not.
     failures: Mutex<VecDeque<Reason>>,
     /// How the next probes fail.
@@ -42,7 +45,9 @@ struct Script {
 impl Script {
     fn release(&self) {
         *lock(&self.hold) = 0;
+        *lock(&self.hold_probes) = 0;
         self.released.notify_all();
+        self.probes_released.notify_all();
     }
 }
 
@@ -63,17 +68,7 @@ impl Duty for Scripted {
     ) -> Result<Vec<u8>, Reason> {
         let script = &self.0;
         script.inside.fetch_add(1, SeqCst);
-        let mut hold = lock(&script.hold);
-        if *hold > 0 {
-            *hold -= 1;
-            // Until everybody is released.
-            let mut held = true;
-            while held {
-                hold = script.released.wait(hold).unwrap();
-                held = *hold > 0;
-            }
-        }
-        drop(hold);
+        stay(&script.hold, &script.released);
         script.inside.fetch_sub(1, SeqCst);
         script.performed.fetch_add(1, SeqCst);
         match lock(&script.failures).pop_front() {
@@ -83,9 +78,23 @@ impl Duty for Scripted {
     }
 
     fn probe(&self, _: &Seat<'_>, _: &mut [u8]) -> Result<(), Reason> {
+        stay(&self.0.hold_probes, &self.0.probes_released);
         match lock(&self.0.probes).pop_front() {
             Some(reason) => Err(reason),
             None => Ok(()),
+        }
+    }
+}
+
+/// Stays inside if it is one of those that are held, until everybody is released.
+fn stay(hold: &Mutex<usize>, released: &Condvar) {
+    let mut hold = lock(hold);
+    if *hold > 0 {
+        *hold -= 1;
+        let mut held = true;
+        while held {
+            hold = released.wait(hold).unwrap();
+            held = *hold > 0;
         }
     }
 }
@@ -125,7 +134,10 @@ fn start(settings: Settings, places: usize) -> Bench {
             uri: format!("pkcs11:object={at}"),
             module: module.clone(),
             token: token.clone(),
-            pin: Some(Pin::value("1234".to_owned())),
+            credentials: Credentials {
+                pin: Some(Pin::value("1234".to_owned())),
+                profile: Profile::standard(),
+            },
             duty: Box::new(Scripted(script)),
             meter: PlaceMeter::new("key", "token"),
             located: Mutex::new(None),
@@ -293,6 +305,30 @@ fn a_thread_that_hangs_is_replaced() {
     bench.scripts[0].release();
     until(|| bench.stats().places[0].hanging == 0);
     assert_eq!(wait(bench.submit(b"2").unwrap()).unwrap(), b"2");
+    bench.end();
+}
+
+#[test]
+fn a_probe_that_hangs_is_replaced_though_nobody_waits() {
+    let bench = start(
+        Settings {
+            hang_limit: SOON,
+            ..settings()
+        },
+        1,
+    );
+    let script = &bench.scripts[0];
+    *lock(&script.hold) = 1;
+    *lock(&script.hold_probes) = 2;
+    lock(&script.failures).push_back(call(sys::CKR_DEVICE_ERROR));
+    drop(bench.submit_inside(b"1"));
+    *lock(&script.hold) = 0;
+    script.released.notify_all();
+    // Two threads hang in their probes, one after the other; the third finds it in order.
+    until(|| {
+        let place = bench.stats().places.remove(0);
+        (place.abandoned, place.up) == (2, true)
+    });
     bench.end();
 }
 

@@ -64,7 +64,7 @@ impl Worker {
         if let Some(at) = queue.places.get_mut(self.place)
             && at.workers.remove(&self.number).is_none()
         {
-            // It was given up, and is back.
+            // It was given up, and is back; or it has retired.
             at.hanging -= 1;
         }
         drop(queue);
@@ -134,11 +134,13 @@ impl Worker {
                 return None;
             }
             let idle = now.saturating_duration_since(*idle_since.get_or_insert(now));
-            if idle >= IDLE && at.workers.len() > 1 {
+            if idle >= IDLE && at.retire(self.number) {
                 return None;
             }
             let pause = match at.breaker {
                 Breaker::Open(until) => until.saturating_duration_since(now),
+                // The last one stays for as long again.
+                _ if idle >= IDLE => IDLE,
                 _ => IDLE.saturating_sub(idle).max(PAUSE),
             };
             at.idle += 1;
