@@ -15,7 +15,7 @@ use cryptoki_sys as sys;
 
 use crate::code::{Code, Failure};
 use crate::error::Reason;
-use crate::low::{Library, LoadError};
+use crate::low::{Library, LoadError, Loaded};
 use crate::token::Token;
 
 /// A lock whose holder cannot leave things half done: a panic elsewhere does not spread.
@@ -85,15 +85,7 @@ impl Drop for Entered<'_> {
 }
 
 impl Module {
-    fn start(path: &Path, arguments: Option<CString>) -> Result<Self, Reason> {
-        let library = Library::load(path).map_err(|error: LoadError| Reason::Load {
-            module: path.into(),
-            detail: error.to_string(),
-        })?;
-        Self::with_library(library, path, arguments)
-    }
-
-    /// As [`start`](Self::start), with a library that is loaded.
+    /// Initialises the module of this library; `path` is its name.
     pub(crate) fn with_library(
         library: Library,
         path: &Path,
@@ -278,10 +270,74 @@ fn is_serial(path: &Path) -> bool {
         .is_some_and(|name| name.to_string_lossy().starts_with("p11-kit-client"))
 }
 
+/// A library that was loaded in this process. It stays known, under the name that it was
+/// first loaded by.
+struct Known {
+    path: PathBuf,
+    loaded: Loaded,
+    process: u32,
+    /// Locked while the module is being initialised or finalised: who wants it meanwhile
+    /// waits, and nobody else does.
+    uses: Mutex<Uses>,
+}
+
+#[derive(Default)]
+struct Uses {
+    module: Option<Arc<Module>>,
+    count: usize,
+}
+
+static KNOWN: Mutex<Vec<Arc<Known>>> = Mutex::new(Vec::new());
+
+impl Known {
+    /// The library at `path`, loaded.
+    fn at(path: &Path) -> Result<Arc<Self>, Reason> {
+        // Two names of one file are one module; a bare name is for the loader to find.
+        let path = if path.components().count() > 1 {
+            path.canonicalize().unwrap_or_else(|_| path.into())
+        } else {
+            path.into()
+        };
+        let process = std::process::id();
+        let mut known = lock(&KNOWN);
+        // After a fork the parent's modules are of no use: the standard wants the child to
+        // initialise for itself. They are forgotten, not finalised: they may hold the
+        // parent's connections.
+        known.retain(|each| each.process == process);
+        if let Some(each) = known.iter().find(|each| each.path == path) {
+            return Ok(each.clone());
+        }
+        drop(known);
+        let wrong = |error: LoadError| load_error(&path, &error);
+        let loaded = Loaded::at(&path).map_err(wrong)?;
+        let mut known = lock(&KNOWN);
+        // It may have been found by the loader under a bare name, or be linked twice.
+        if let Some(each) = known.iter().find(|each| each.loaded.is(&loaded)) {
+            return Ok(each.clone());
+        }
+        let new = Arc::new(Self {
+            path,
+            loaded,
+            process,
+            uses: Mutex::default(),
+        });
+        known.push(new.clone());
+        Ok(new)
+    }
+}
+
+fn load_error(path: &Path, error: &LoadError) -> Reason {
+    Reason::Load {
+        module: path.into(),
+        detail: error.to_string(),
+    }
+}
+
 /// A module in use, which is finalised when the last use is dropped. That happens on a
 /// thread of this crate: see `pool::supervisor`.
 pub(crate) struct ModuleUse {
     module: Arc<Module>,
+    known: Arc<Known>,
 }
 
 impl std::ops::Deref for ModuleUse {
@@ -292,47 +348,26 @@ impl std::ops::Deref for ModuleUse {
     }
 }
 
-struct Entry {
-    module: Arc<Module>,
-    users: usize,
-}
-
-static MODULES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
-
 impl ModuleUse {
     /// The module at `path`, loaded and initialised.
     pub(crate) fn of(path: &Path, arguments: Option<&str>) -> Result<Self, Reason> {
-        // Two names of one file are one module; a bare name is for the loader to find.
-        let path = if path.components().count() > 1 {
-            path.canonicalize().unwrap_or_else(|_| path.into())
-        } else {
-            path.into()
-        };
         let arguments = arguments.map(CString::new).transpose();
         let arguments =
             arguments.map_err(|_| Reason::Setting("module_arguments: they hold a zero byte"))?;
-        let mut modules = lock(&MODULES);
-        // After a fork the parent's entry is of no use: the standard wants the child to
-        // initialise for itself. The entry is forgotten, not finalised: it may hold the
-        // parent's connection.
-        let process = std::process::id();
-        if let Some(at) = modules
-            .iter()
-            .position(|entry| entry.module.path == path && entry.module.process != process)
-        {
-            std::mem::forget(modules.swap_remove(at));
-        }
-        if let Some(entry) = modules.iter_mut().find(|entry| entry.module.path == path) {
-            entry.users += 1;
-            let module = entry.module.clone();
-            return Ok(Self { module });
-        }
-        let module = Arc::new(Module::start(&path, arguments)?);
-        modules.push(Entry {
-            module: module.clone(),
-            users: 1,
-        });
-        Ok(Self { module })
+        let known = Known::at(path)?;
+        let mut uses = lock(&known.uses);
+        let module = match &uses.module {
+            Some(module) => module.clone(),
+            None => {
+                let library = known.loaded.library();
+                let library = library.map_err(|error| load_error(&known.path, &error))?;
+                Arc::new(Module::with_library(library, &known.path, arguments)?)
+            }
+        };
+        uses.module = Some(module.clone());
+        uses.count += 1;
+        drop(uses);
+        Ok(Self { module, known })
     }
 }
 
@@ -341,31 +376,17 @@ impl Drop for ModuleUse {
         if self.module.process != std::process::id() {
             return;
         }
-        let mut modules = lock(&MODULES);
-        let Some(at) = modules
-            .iter()
-            .position(|entry| Arc::ptr_eq(&entry.module, &self.module))
-        else {
-            return;
-        };
-        let Some(entry) = modules.get_mut(at) else {
-            return;
-        };
-        entry.users -= 1;
-        if entry.users > 0 {
-            return;
-        }
-        if !self.module.ours {
-            modules.swap_remove(at);
-            return;
-        }
-        // Still under the lock: who opens the same module meanwhile waits, and initialises
-        // it afterwards. With a call that hangs inside, it is left as it is, and used again.
-        if self.module.retire(Duration::from_millis(500)) {
-            modules.swap_remove(at);
+        let mut uses = lock(&self.known.uses);
+        uses.count -= 1;
+        // With a call that hangs inside, it is left as it is, and used again.
+        if uses.count == 0 && (!self.module.ours || self.module.retire(RETIREMENT)) {
+            uses.module = None;
         }
     }
 }
+
+/// How long calls that are still inside are waited for before a module is finalised.
+const RETIREMENT: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

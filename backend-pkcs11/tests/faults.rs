@@ -584,3 +584,22 @@ fn a_key_that_is_not_there_costs_no_session() {
         key.close();
     });
 }
+
+#[test]
+fn one_library_under_two_names_is_one_module() {
+    let test = "one_library_under_two_names_is_one_module";
+    bench(test, P256, "seed = 1", |bench| {
+        let other = bench.dir.join("other-name.so");
+        std::fs::hard_link(&bench.module, &other).unwrap();
+        let other = bench.token.uri_through(Key::P256, &other);
+        let first = bench.builder(Key::P256).open().unwrap();
+        let second = Pkcs11Key::builder(other, &bench.provider).open().unwrap();
+        let mut faults = bench.control();
+        first.close();
+        assert_eq!(faults.count("calls C_Finalize"), 0);
+        bench.sign(&second, ECDSA).unwrap();
+        second.close();
+        assert_eq!(faults.count("calls C_Initialize"), 1);
+        assert_eq!(faults.count("calls C_Finalize"), 1);
+    });
+}

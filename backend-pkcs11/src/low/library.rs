@@ -38,10 +38,14 @@ impl fmt::Display for LoadError {
 
 type GetFunctionList = unsafe extern "C" fn(*mut *mut sys::CK_FUNCTION_LIST) -> sys::CK_RV;
 
-impl Library {
+/// A shared library that is loaded and is a module, by its `C_GetFunctionList`.
+#[derive(Clone, Copy)]
+pub(crate) struct Loaded(GetFunctionList);
+
+impl Loaded {
     /// Loads the shared library at `path`. It stays loaded until the process ends, because
     /// modules start threads and register handlers that outlive `C_Finalize`.
-    pub(crate) fn load(path: &Path) -> Result<Self, LoadError> {
+    pub(crate) fn at(path: &Path) -> Result<Self, LoadError> {
         // SAFETY: the library's initialisers run in this process. Whoever names a module
         // trusts it with the keys of the process, and so with its memory.
         let library = unsafe { libloading::Library::new(path) }
@@ -50,7 +54,19 @@ impl Library {
         // SAFETY: the standard gives the symbol of this name this type (PKCS#11 3.1,
         // section 5.5).
         let symbol = unsafe { library.get::<GetFunctionList>(b"C_GetFunctionList\0") };
-        let get = *symbol.map_err(|_| LoadError::NotPkcs11)?;
+        symbol
+            .map(|symbol| Self(*symbol))
+            .map_err(|_| LoadError::NotPkcs11)
+    }
+
+    /// Whether it is the same library, under whatever name it was loaded.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0 as usize == other.0 as usize
+    }
+
+    /// Asks for the functions.
+    pub(crate) fn library(&self) -> Result<Library, LoadError> {
+        let get = self.0;
         let mut list = std::ptr::null_mut();
         // SAFETY: the argument points to a live pointer, which the function fills in.
         let code = unsafe { get(&raw mut list) };
@@ -60,9 +76,11 @@ impl Library {
         // SAFETY: a successful call leaves a pointer to a function list, which the module
         // keeps as long as it is loaded. Every version's list begins as that of 2.x does.
         let list = unsafe { list.read_unaligned() };
-        Ok(Self { list })
+        Ok(Library { list })
     }
+}
 
+impl Library {
     /// A module that exists in this program only.
     #[cfg(test)]
     pub(crate) fn from_list(list: sys::CK_FUNCTION_LIST) -> Self {

@@ -12,4 +12,4 @@ mod library;
 pub(crate) mod mock;
 
 pub(crate) use call::{Mechanism, User, Value};
-pub(crate) use library::{Library, LoadError};
+pub(crate) use library::{Library, LoadError, Loaded};
