@@ -37,6 +37,7 @@ pub fn isolated_within(limit: Duration, test: &str, kind: Kind, body: impl FnOnc
         body(&dir);
         // That the test came to its end, and was found at all.
         fs::write(dir.join("done"), "").expect("the folder is ours");
+        wait_for_signing_threads();
         return;
     }
     let dir = TempDir::new().expect("a folder for temporary files");
@@ -50,6 +51,22 @@ pub fn isolated_within(limit: Duration, test: &str, kind: Kind, body: impl FnOnc
     }
     let done = dir.path().join("done").exists();
     assert!(done, "no test is named `{test}`, or it did not run");
+}
+
+/// A key that was dropped, and not closed, has threads that are still about to end. A module's
+/// destructors, which run when the process ends, must not meet them.
+fn wait_for_signing_threads() {
+    let is_signing = |task: std::io::Result<fs::DirEntry>| {
+        let name = task.and_then(|task| fs::read_to_string(task.path().join("comm")));
+        name.is_ok_and(|name| name.starts_with("pkcs11-"))
+    };
+    let end = Instant::now() + Duration::from_secs(5);
+    while let Ok(mut tasks) = fs::read_dir("/proc/self/task")
+        && tasks.any(is_signing)
+        && Instant::now() < end
+    {
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// The folder of a test that runs in a process of its own.
