@@ -156,7 +156,8 @@ fn random_faults() {
             );
             key.close();
             assert_eq!(faults.count("sessions open"), 0);
-            assert!(threads() < before, "{} threads, {before} before", threads());
+            // The system still counts a thread for a moment after it has been joined.
+            eventually("its threads are gone", || threads() < before);
         },
     );
 }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::queue::{AtPlace, Breaker, Queue};
@@ -40,6 +41,7 @@ fn watch(pool: &Arc<Pool>) {
         .min(settings.hang_limit / 4)
         .min(hedge / 4)
         .max(Duration::from_millis(1));
+    let mut threads = Vec::new();
     let mut queue = lock(&pool.queue);
     while !queue.closed {
         let now = Instant::now();
@@ -95,8 +97,9 @@ fn watch(pool: &Arc<Pool>) {
                 queue.push(request);
             }
         }
+        threads.retain(|thread: &JoinHandle<()>| !thread.is_finished());
         for index in 0..queue.places.len() {
-            start_threads(pool, &mut queue, index);
+            start_threads(pool, &mut queue, index, &mut threads);
         }
         // At a place that is not used, a thread tries the token by and by, and may hang in it.
         let busy = queue.len() > 0
@@ -139,6 +142,15 @@ fn watch(pool: &Arc<Pool>) {
         }
         let waited = pool.watch.wait_timeout(queue, left);
         queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
+    let all = queue.threads == 0;
+    drop(queue);
+    // They have left the token, but what modules keep for a thread is destroyed when it ends;
+    // that must not meet `C_Finalize`, or the end of the process.
+    for thread in threads {
+        if all || thread.is_finished() {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -198,7 +210,12 @@ fn finish(pool: &Pool, expired: Requests) {
 }
 
 /// Starts threads at a place that needs them.
-fn start_threads(pool: &Arc<Pool>, queue: &mut Queue, index: usize) {
+fn start_threads(
+    pool: &Arc<Pool>,
+    queue: &mut Queue,
+    index: usize,
+    threads: &mut Vec<JoinHandle<()>>,
+) {
     loop {
         let Some(at) = queue.places.get(index) else {
             return;
@@ -224,11 +241,12 @@ fn start_threads(pool: &Arc<Pool>, queue: &mut Queue, index: usize) {
         let started = std::thread::Builder::new()
             .name("pkcs11-sign".into())
             .spawn(move || worker.run());
-        if started.is_err() {
+        let Ok(thread) = started else {
             // Out of threads for now; the next look tries again.
             at.workers.remove(&number);
             return;
-        }
+        };
+        threads.push(thread);
         queue.threads += 1;
     }
 }
