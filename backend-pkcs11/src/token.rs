@@ -82,18 +82,28 @@ struct Present {
 
 /// The latches of all tokens, by module and token. They stay when a module is released, so
 /// that a program that opens a key again and again does not lock its token.
-static LATCHES: Mutex<Vec<(PathBuf, Identity, Arc<Mutex<Latch>>)>> = Mutex::new(Vec::new());
+static LATCHES: Mutex<Vec<KnownLatch>> = Mutex::new(Vec::new());
+
+struct KnownLatch {
+    module: PathBuf,
+    token: Identity,
+    latch: Arc<Mutex<Latch>>,
+}
 
 fn latch(module: &Path, token: &Identity) -> Arc<Mutex<Latch>> {
     let mut latches = lock(&LATCHES);
     let known = latches
         .iter()
-        .find(|(path, identity, _)| path == module && identity == token);
-    if let Some((_, _, latch)) = known {
-        return latch.clone();
+        .find(|known| known.module == module && known.token == *token);
+    if let Some(known) = known {
+        return known.latch.clone();
     }
-    let latch = Arc::default();
-    latches.push((module.into(), token.clone(), Arc::clone(&latch)));
+    let latch = Arc::<Mutex<Latch>>::default();
+    latches.push(KnownLatch {
+        module: module.into(),
+        token: token.clone(),
+        latch: latch.clone(),
+    });
     latch
 }
 
