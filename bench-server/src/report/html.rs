@@ -26,7 +26,7 @@ pub(crate) fn html(report: &Report) -> Result<String> {
         include_str!("page.css"),
         colours(),
         escape(&report.machine.to_string()),
-        escape(&report.legend()),
+        escape(&report.legend),
     );
     for failure in &report.failures {
         let _ = writeln!(

@@ -26,8 +26,10 @@ use section::{Section, Unit};
 pub(crate) struct Report {
     /// Where.
     pub(crate) machine: Machine,
-    /// The contender that ratios are to, unless a section's own is named `alone`.
+    /// The contender that ratios are to, unless a section's note names another.
     pub(crate) baseline: String,
+    /// How values and ratios are to be read.
+    pub(crate) legend: String,
     /// How long it took, in seconds.
     pub(crate) seconds: f64,
     /// What was measured.
@@ -58,7 +60,7 @@ pub(crate) struct Row {
 pub(crate) struct Cell {
     #[serde(flatten)]
     pub(crate) summary: Summary,
-    /// The value divided by the baseline's in the same rounds.
+    /// The median, over the rounds, of the value divided by the baseline's.
     pub(crate) ratio: Option<f64>,
 }
 
@@ -91,6 +93,15 @@ fn describe<S: serde::Serializer>(
         more_is_better: section.more_is_better,
     }
     .serialize(serializer)
+}
+
+/// How values and ratios are to be read.
+fn legend(baseline: &str) -> String {
+    format!(
+        "Medians of interleaved rounds, \u{b1} the median deviation. \u{d7} is the median of the \
+         rounds' ratios to {baseline}, unless a section says otherwise: what disturbs a round \
+         disturbs both sides of its ratio, so it may differ from the ratio of two medians."
+    )
 }
 
 impl Report {
@@ -140,18 +151,11 @@ impl Report {
         Self {
             machine: Machine::this(),
             baseline: baseline.to_owned(),
+            legend: legend(baseline),
             seconds: took.as_secs_f64(),
             grids,
             failures,
         }
-    }
-
-    /// How ratios are to be read.
-    pub(crate) fn legend(&self) -> String {
-        format!(
-            "Medians of interleaved rounds, \u{b1} the median deviation; \u{d7} is the ratio to {}.",
-            self.baseline
-        )
     }
 }
 
@@ -304,5 +308,16 @@ pub(crate) mod tests {
         assert_eq!(grid["rows"][1]["cells"][0]["ratio"], 1.25);
         assert_eq!(grid["rows"][1]["cells"][1], serde_json::Value::Null);
         assert_eq!(value["baseline"], "libssl");
+        let legend = value["legend"].as_str().unwrap();
+        assert!(legend.contains("ratios to libssl, unless"), "{legend}");
+    }
+
+    #[test]
+    fn a_ratio_to_another_is_told_where_it_stands() {
+        for id in [section::ALONE_SEAL, section::ALONE_OPEN] {
+            let section = section::ALL.iter().find(|section| section.id == id);
+            let note = section.unwrap().note;
+            assert!(note.contains("ratio to the same backend alone"), "{note}");
+        }
     }
 }

@@ -15,7 +15,7 @@ const WIDTH: u16 = 128;
 pub(crate) fn table(report: &Report) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "{}", report.machine);
-    let _ = writeln!(text, "{}", report.legend());
+    let _ = writeln!(text, "{}", report.legend);
     for grid in &report.grids {
         let (section, unit) = (grid.section, grid.section.unit.symbol());
         let better = if section.more_is_better {
@@ -89,7 +89,7 @@ mod tests {
             "1.25\u{d7} \u{b1}10%",
             "7\u{202f}555",
             "Latency over loopback TCP, \u{b5}s (less is better)",
-            "ratio to libssl",
+            "ratios to libssl, unless",
             "no figure for memory, per connection: keyway <soft>: bytes are missing",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
