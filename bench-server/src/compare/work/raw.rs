@@ -1,11 +1,12 @@
 //! A backend's record protection without a stack around it.
 
+use std::array;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use keyway::crypto::{
-    CipherSuite, CryptoProvider, NONCE_LEN, Payload, RecordOpener, RecordSealer, SealRecord,
-    Trailer,
+    CipherSuite, CryptoProvider, NONCE_LEN, OpenRecord, Payload, RecordOpener, RecordSealer,
+    SealRecord, Trailer,
 };
 
 use super::bulk::{BURST, pattern};
@@ -13,6 +14,9 @@ use crate::compare::engine::Probe;
 
 /// The header of a TLS record, which is the additional data.
 const HEADER: usize = 5;
+
+/// How many records the stack opens with one call when they lie there.
+const BATCH: usize = 8;
 
 /// Records of one size sealed and opened, in the buffers that `Bulk` would use: plaintext
 /// in one place, a burst of ciphertext in another, header before each.
@@ -46,6 +50,7 @@ impl Raw {
         HEADER + self.record.len() + 1 + self.tag_len
     }
 
+    /// One call per record, as the stack does when each is sent by itself.
     fn seal(&mut self) -> Result<()> {
         let step = self.step();
         let len = u16::try_from(step - HEADER)?;
@@ -64,12 +69,39 @@ impl Raw {
         Ok(())
     }
 
+    /// A call per batch, as the stack does: a backend may open one alone, or all.
     fn open(&mut self) -> Result<usize> {
         let step = self.step();
         let mut bytes = 0;
-        for (slot, sequence) in self.sealed.chunks_exact_mut(step).zip(self.sequence..) {
-            let (header, in_out) = slot.split_at_mut(HEADER);
-            bytes += self.opener.open(sequence, header, in_out)? - 1;
+        let mut sequences = self.sequence..;
+        for batch in self.sealed.chunks_mut(BATCH * step) {
+            let count = batch.len() / step;
+            let mut slots = batch.chunks_exact_mut(step);
+            // An array, since the stack allocates nothing either.
+            let mut records: [OpenRecord<'_>; BATCH] = array::from_fn(|_| {
+                let slot = slots
+                    .next()
+                    .and_then(|slot| slot.split_at_mut_checked(HEADER));
+                let (header, in_out) = slot.unwrap_or_default();
+                OpenRecord {
+                    sequence: sequences.next().unwrap_or(u64::MAX),
+                    aad: header,
+                    in_out,
+                    plaintext_len: 0,
+                }
+            });
+            let mut rest = &mut records[..count];
+            while !rest.is_empty() {
+                let opened = self.opener.open_batch(rest)?;
+                ensure!((1..=rest.len()).contains(&opened), "no record was opened");
+                let (done, behind) = rest.split_at_mut(opened);
+                // Without the content type.
+                bytes += done
+                    .iter()
+                    .map(|record| record.plaintext_len - 1)
+                    .sum::<usize>();
+                rest = behind;
+            }
         }
         Ok(bytes)
     }
