@@ -1,12 +1,14 @@
 //! A private key in a token: opening it, signing with it, and checking what it signs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crypto_api::{PublicKey, SecureRandom, SignatureScheme};
 use cryptoki_sys::CK_OBJECT_HANDLE;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 
 use crate::builder::Builder;
+use crate::code::{Class, Profile};
 use crate::error::Reason;
 use crate::mechanism::{self, Plan};
 use crate::object::{self, Found, Kind, Look, PublicHalf};
@@ -48,6 +50,11 @@ pub(crate) struct Opened {
     pub(crate) most_sessions: Option<usize>,
 }
 
+/// How often a key is tried whose token fails for a reason that may pass.
+const ATTEMPTS: u32 = 3;
+/// The pause after the first of them; doubled with each.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Finds the key that `uri` means and tries it. If it is a further place of a key, `known`
 /// is what it must be.
 pub(crate) fn open(
@@ -55,6 +62,27 @@ pub(crate) fn open(
     uri: &Uri,
     known: Option<&PublicHalf>,
 ) -> Result<Opened, Reason> {
+    let mut pause = PAUSE;
+    for _ in 1..ATTEMPTS {
+        match open_once(builder, uri, known) {
+            // With a new session and a look at everything anew; and if nobody else uses the
+            // module, it is initialised anew as well.
+            Err(Reason::Call(failure))
+                if matches!(
+                    builder.profile.class(failure.code),
+                    Class::Session | Class::Login | Class::Module
+                ) =>
+            {
+                std::thread::sleep(pause);
+                pause *= 2;
+            }
+            outcome => return outcome,
+        }
+    }
+    open_once(builder, uri, known)
+}
+
+fn open_once(builder: &Builder, uri: &Uri, known: Option<&PublicHalf>) -> Result<Opened, Reason> {
     let reached = Reached::new(builder, uri)?;
     let Reached {
         module,
@@ -121,8 +149,17 @@ pub(crate) fn open(
                     why.clear();
                     break;
                 }
-                // Not the mechanism's fault, and nothing will go better.
-                Err(error @ Reason::Pin(_)) => return Err(error),
+                // The token's state, or the login: it says nothing of the mechanism. A key
+                // must not lose a scheme for good because its token was away when it was
+                // opened.
+                Err(error) if !is_of_the_plan(&error, &builder.profile) => {
+                    if let Reason::Call(failure) = &error
+                        && failure.is(cryptoki_sys::CKR_USER_NOT_LOGGED_IN)
+                    {
+                        token.logged_out(&entered);
+                    }
+                    return Err(error);
+                }
                 Err(error) => {
                     let separator = if why.is_empty() { "" } else { ", " };
                     why = format!("{why}{separator}{}: {error}", plan.name);
@@ -145,6 +182,16 @@ pub(crate) fn open(
         most_sessions: Some(most_sessions)
             .filter(|most| *most > 0 && *most < cryptoki_sys::CK_UNAVAILABLE_INFORMATION as usize),
     })
+}
+
+/// Whether a start-up signature failed because the token cannot do it this way.
+fn is_of_the_plan(reason: &Reason, profile: &Profile) -> bool {
+    match reason {
+        Reason::Pin(_) => false,
+        // As of a token that ignores a parameter.
+        Reason::WrongSignature => true,
+        reason => reason.class(profile) == Class::Caller,
+    }
 }
 
 /// What a token shows of a key.
@@ -227,8 +274,17 @@ fn try_out<'a>(
         Ok(info) if !info.signs => Err(Reason::Setting("the token's mechanism does not sign")),
         _ => {
             let always = found.always_authenticate;
-            sign(&seat, way, always, PROBE, scratch, &*builder.random)
-                .and_then(|(signature, raw)| verify(&seat, way, public, PROBE, &signature, &raw))
+            let mut once = || {
+                let signed = sign(&seat, way, always, PROBE, scratch, &*builder.random);
+                signed.and_then(|(signature, raw)| {
+                    verify(&seat, way, public, PROBE, &signature, &raw)
+                })
+            };
+            // A wrong one may be a fault; two are the mechanism.
+            match once() {
+                Err(Reason::WrongSignature) => once(),
+                outcome => outcome,
+            }
         }
     };
     let _ = library.close_session(seat.session);

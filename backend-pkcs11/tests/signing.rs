@@ -1,8 +1,13 @@
 //! Every scheme, on SoftHSM: signed by the token, verified by somebody else.
 
-use backend_pkcs11::{Load, Pkcs11Key, Sessions};
+mod common;
+
+use backend_pkcs11::{Load, Pkcs11Key, Reason, Sessions};
+use common::bench;
 use crypto_api::{Error, Op, PublicKey, SignatureScheme, SigningKey};
 use test_tokens::{Key, Kind, Token, isolated};
+
+const ECDSA: SignatureScheme = SignatureScheme::ECDSA_SECP256R1_SHA256;
 
 /// Signs with each scheme and verifies with the provider.
 fn signs(token: &Token, key: Key, expected: &[SignatureScheme]) {
@@ -105,5 +110,52 @@ fn many_at_once_without_a_thread_each() {
         assert_eq!(stats.requests, 500);
         assert_eq!(stats.places[0].done, 500);
         assert!(stats.places[0].threads <= 3, "{stats}");
+    });
+}
+
+/// A token that stumbles while a key is tried does not take a mechanism away from it.
+#[test]
+fn what_passes_is_not_taken_for_a_missing_mechanism() {
+    let test = "what_passes_is_not_taken_for_a_missing_mechanism";
+    bench(test, &[Key::P256, Key::Rsa2048], "", |bench| {
+        // It keeps the module in use, and its control socket at hand.
+        let first = bench.builder(Key::P256).open().unwrap();
+        let mut faults = bench.control();
+        let all = bench.builder(Key::Rsa2048).open().unwrap();
+        let rule = |code: &str, when: &str| {
+            format!("rule {{name='sick', functions=['C_Sign'], codes=['{code}'], when={when}}}")
+        };
+        for code in [
+            "CKR_FUNCTION_FAILED",
+            "CKR_DEVICE_ERROR",
+            "CKR_HOST_MEMORY",
+            "CKR_USER_NOT_LOGGED_IN",
+        ] {
+            // P-256 has one mechanism, and of RSA's schemes the second fails.
+            faults.say(&rule(code, "{times=1}"));
+            let key = bench.builder(Key::P256).open().unwrap();
+            bench.sign(&key, ECDSA).unwrap();
+            key.close();
+            faults.say(&rule(code, "{after=1, times=1}"));
+            let key = bench.builder(Key::Rsa2048).open().unwrap();
+            assert_eq!(key.schemes(), all.schemes(), "{code}");
+            key.close();
+        }
+        // If it does not pass, it is what the program is told.
+        faults.say(&rule("CKR_DEVICE_ERROR", "{}"));
+        for key in [Key::P256, Key::Rsa2048] {
+            let error = bench.builder(key).open().unwrap_err();
+            assert!(matches!(error.reason(), Reason::Call(_)), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("C_Sign returned CKR_DEVICE_ERROR"), "{text}");
+        }
+        // What the mechanism is to blame for still is.
+        faults.say(&rule("CKR_MECHANISM_INVALID", "{}"));
+        let error = bench.builder(Key::P256).open().unwrap_err();
+        assert!(matches!(error.reason(), Reason::NoScheme(_)), "{error}");
+        faults.say("clear");
+        bench.sign(&first, ECDSA).unwrap();
+        first.close();
+        all.close();
     });
 }
