@@ -111,7 +111,8 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
     let mut budget = args.budget();
     budget.time = budget.time.saturating_sub(start.elapsed());
     let outcomes = engine::run(jobs, budget, &ProgressBar::new(0));
-    let report = Report::new(&baseline, &stacks_shown(&stacks), outcomes, start.elapsed());
+    let report = Report::new(&baseline, &stacks_shown(&stacks), outcomes, start.elapsed())
+        .with_stacks(&plan::other_names());
 
     args.output.deliver(&report)
 }

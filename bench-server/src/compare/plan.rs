@@ -280,12 +280,45 @@ fn memory<'a>(field: &'a Field<'a>, extent: Extent) -> Job<'a> {
     job
 }
 
+/// Contenders that are not called what their stack is called, and the stack if they are one.
+pub(crate) fn other_names() -> Vec<(String, Option<String>)> {
+    #[cfg(any(feature = "soft", feature = "openssl"))]
+    {
+        alone::names()
+    }
+    #[cfg(not(any(feature = "soft", feature = "openssl")))]
+    {
+        Vec::new()
+    }
+}
+
 /// A backend's record protection alone, beside Keyway over it.
 #[cfg(any(feature = "soft", feature = "openssl"))]
 mod alone {
     use super::*;
     use crate::compare::stacks::KeywayStack;
     use crate::compare::work::raw::Raw;
+
+    /// What a backend is called without a stack, and with Keyway around it.
+    fn pair(backend: &str) -> (String, String) {
+        (
+            format!("{backend} alone"),
+            format!("{backend} through Keyway"),
+        )
+    }
+
+    /// See [`super::other_names`].
+    pub(super) fn names() -> Vec<(String, Option<String>)> {
+        let mut names = Vec::new();
+        for stack in KeywayStack::linked().unwrap_or_default() {
+            if let Some(backend) = stack.backend() {
+                let (alone, through) = pair(backend);
+                names.push((alone, None));
+                names.push((through, Some(stack.name().to_owned())));
+            }
+        }
+        names
+    }
 
     /// Each backend is compared with itself: the ratio says what the stack costs.
     pub(super) fn jobs<'a>(field: &'a Field<'a>) -> Vec<Job<'a>> {
@@ -301,8 +334,7 @@ mod alone {
                     ..Setup::default()
                 };
                 let metrics = vec![metric(s::ALONE_SEAL, name), metric(s::ALONE_OPEN, name)];
-                let alone = format!("{backend} alone");
-                let through_keyway = format!("{backend} through Keyway");
+                let (alone, through_keyway) = pair(backend);
                 let wants = |contender: &str| field.filter.wants(&metrics, contender);
                 if !stack.supports(&setup) || !(wants(&alone) || wants(&through_keyway)) {
                     continue;

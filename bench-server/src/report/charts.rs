@@ -7,8 +7,8 @@ use anyhow::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::Grid;
 use super::section::{Chart, Unit};
+use super::{Grid, Row};
 
 /// Text.
 const INK: RGBColor = RGBColor(0xA0, 0, 0x01);
@@ -17,8 +17,8 @@ const MESH: RGBColor = RGBColor(0xA0, 0, 0x02);
 /// Red of the placeholders of contenders; blue is the number.
 const SERIES: u8 = 0x5E;
 
-/// How many contenders have colours of their own.
-pub(crate) const COLOURS: usize = 8;
+/// How many colours there are for contenders.
+pub(crate) const COLOURS: usize = 9;
 
 /// Width of every chart in its own units: a phone shows it whole, with readable text.
 const WIDTH: u32 = 380;
@@ -40,8 +40,8 @@ fn series(at: usize) -> RGBColor {
     RGBColor(SERIES, 0, (at % COLOURS) as u8)
 }
 
-/// Draws a section. `colour` gives each contender its number.
-pub(crate) fn draw(grid: &Grid, colour: impl Fn(&str) -> usize) -> Result<String> {
+/// Draws a section. `colour` gives each row the number of its colour.
+pub(crate) fn draw(grid: &Grid, colour: impl Fn(&Row) -> usize) -> Result<String> {
     // A line needs two points.
     if grid.section.chart == Chart::Lines && grid.columns.len() > 1 {
         lines(grid, colour)
@@ -66,7 +66,7 @@ fn greatest(grid: &Grid) -> f64 {
         .fold(f64::MIN_POSITIVE, f64::max)
 }
 
-fn lines(grid: &Grid, colour: impl Fn(&str) -> usize) -> Result<String> {
+fn lines(grid: &Grid, colour: impl Fn(&Row) -> usize) -> Result<String> {
     const HEIGHT: u32 = 260;
     let unit = grid.section.unit;
     let mut svg = String::new();
@@ -99,7 +99,7 @@ fn lines(grid: &Grid, colour: impl Fn(&str) -> usize) -> Result<String> {
             .y_label_formatter(&|value| tick(unit, *value))
             .draw()?;
         for row in &grid.rows {
-            let colour = series(colour(&row.contender));
+            let colour = series(colour(row));
             let points: Vec<(i32, f64)> = (0..)
                 .zip(&row.cells)
                 .filter_map(|(x, cell)| Some((x, unit.scaled(cell.as_ref()?.summary.median))))
@@ -122,7 +122,7 @@ fn tick(unit: Unit, value: f64) -> String {
 }
 
 /// A group per column: each contender's name and value above its bar.
-fn bars(grid: &Grid, colour: impl Fn(&str) -> usize) -> Result<String> {
+fn bars(grid: &Grid, colour: impl Fn(&Row) -> usize) -> Result<String> {
     const HEAD: i32 = 26;
     const LABEL: i32 = 19;
     const BAR: i32 = 7;
@@ -132,7 +132,7 @@ fn bars(grid: &Grid, colour: impl Fn(&str) -> usize) -> Result<String> {
 
     let drawn = |column: usize| {
         let rows = grid.rows.iter();
-        rows.filter_map(move |row| Some((&row.contender, (*row.cells.get(column)?)?)))
+        rows.filter_map(move |row| Some((row, (*row.cells.get(column)?)?)))
     };
     let heights = (0..grid.columns.len()).map(|at| HEAD + drawn(at).count() as i32 * ROW + 6);
     let height = heights.sum::<i32>();
@@ -153,16 +153,20 @@ fn bars(grid: &Grid, colour: impl Fn(&str) -> usize) -> Result<String> {
                 MESH,
             ))?;
             y += HEAD;
-            for (contender, cell) in drawn(at) {
+            for (row, cell) in drawn(at) {
                 let mut value = unit.format(cell.summary.median);
                 if let Some(ratio) = cell.ratio {
                     value.push_str(&format!(" \u{b7} {ratio:.2}\u{d7}"));
                 }
-                area.draw(&Text::new(contender.clone(), (LEFT, y + 3), name.clone()))?;
+                area.draw(&Text::new(
+                    row.contender.clone(),
+                    (LEFT, y + 3),
+                    name.clone(),
+                ))?;
                 area.draw(&Text::new(value, (RIGHT, y + 3), right.clone()))?;
                 let length = (unit.scaled(cell.summary.median) * scale).max(1.0) as i32;
                 let corners = [(LEFT, y + LABEL), (LEFT + length, y + LABEL + BAR)];
-                let fill = series(colour(contender)).filled();
+                let fill = series(colour(row)).filled();
                 area.draw(&Rectangle::new(corners, fill))?;
                 y += ROW;
             }
@@ -181,7 +185,7 @@ mod tests {
     #[test]
     fn charts_use_placeholders_alone() {
         for grid in &sample().grids {
-            let svg = draw(grid, |name| usize::from(name != "libssl")).unwrap();
+            let svg = draw(grid, |row| usize::from(row.contender != "libssl")).unwrap();
             assert!(svg.starts_with("<svg"), "{svg}");
             assert!(svg.contains(&placeholder(0)), "{svg}");
             let colours = svg.split("=\"#").skip(1).map(|rest| &rest[..6]);

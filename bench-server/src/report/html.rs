@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 
 use super::charts::{COLOURS, draw, needs_legend, placeholder, roles};
-use super::{Cell, Grid, Report};
+use super::{Cell, Grid, Report, Row};
 use crate::report::section::Unit;
 
 /// Writes the page.
@@ -13,8 +13,8 @@ use crate::report::section::Unit;
 /// # Errors
 /// If a chart cannot be drawn.
 pub(crate) fn html(report: &Report) -> Result<String> {
-    let names = contenders(report);
-    let colour = |name: &str| colour(&names, name);
+    let stacks = stacks(report);
+    let colour = |row: &Row| colour(&stacks, row);
     let mut page = String::new();
     let _ = write!(
         page,
@@ -49,29 +49,27 @@ pub(crate) fn html(report: &Report) -> Result<String> {
     Ok(page)
 }
 
-/// The number of a contender's colour: its place, except that Keyway over a backend has the
-/// same colour wherever it is compared, and what is beside it there the last.
-fn colour(names: &[&str], name: &str) -> usize {
-    let stack = name
-        .strip_suffix(" through Keyway")
-        .map(|backend| format!("keyway {backend}"));
-    if name.ends_with(" alone") {
-        return COLOURS - 1;
-    }
-    let name = stack.as_deref().unwrap_or(name);
-    let at = names.iter().position(|known| *known == name);
-    at.unwrap_or_default() % COLOURS
+/// The number of a row's colour: its stack's place, and the last for what is no stack.
+fn colour(stacks: &[&str], row: &Row) -> usize {
+    const ALONE: usize = COLOURS - 1;
+    let at = |stack: &String| stacks.iter().position(|known| known == stack);
+    row.stack
+        .as_ref()
+        .and_then(at)
+        .map_or(ALONE, |at| at % ALONE)
 }
 
-/// All names, in the order of their first appearance.
-fn contenders(report: &Report) -> Vec<&str> {
-    let mut names = Vec::new();
+/// All stacks, in the order of their first appearance.
+fn stacks(report: &Report) -> Vec<&str> {
+    let mut stacks = Vec::new();
     for row in report.grids.iter().flat_map(|grid| &grid.rows) {
-        if !names.contains(&row.contender.as_str()) {
-            names.push(row.contender.as_str());
+        if let Some(stack) = row.stack.as_deref()
+            && !stacks.contains(&stack)
+        {
+            stacks.push(stack);
         }
     }
-    names
+    stacks
 }
 
 /// Rules that give the charts' placeholders their colours.
@@ -89,7 +87,7 @@ fn colours() -> String {
     css
 }
 
-fn section(page: &mut String, grid: &Grid, colour: impl Fn(&str) -> usize) -> Result<()> {
+fn section(page: &mut String, grid: &Grid, colour: impl Fn(&Row) -> usize) -> Result<()> {
     let section = grid.section;
     let better = if section.more_is_better {
         "more"
@@ -116,7 +114,7 @@ fn section(page: &mut String, grid: &Grid, colour: impl Fn(&str) -> usize) -> Re
             let _ = writeln!(
                 page,
                 "<li><i style=\"background:var(--s{})\"></i>{}</li>",
-                colour(&row.contender),
+                colour(row),
                 escape(&row.contender)
             );
         }
@@ -196,5 +194,27 @@ mod tests {
             page.matches("<section").count(),
             page.matches("</section>").count()
         );
+    }
+
+    #[test]
+    fn a_stack_has_one_colour_under_every_name() {
+        let row = |contender: &str, stack: Option<&str>| Row {
+            contender: contender.to_owned(),
+            stack: stack.map(str::to_owned),
+            cells: Vec::new(),
+        };
+        let stacks = ["libssl", "keyway soft", "keyway openssl+records=aesni"];
+        let name = stacks[2];
+        let of = |row: Row| colour(&stacks, &row);
+        assert_eq!(of(row(name, Some(name))), 2);
+        assert_eq!(of(row("aesni through Keyway", Some(name))), 2);
+        // It is nobody's else.
+        let alone = of(row("aesni alone", None));
+        assert_eq!(alone, COLOURS - 1);
+        let many: Vec<String> = (0..2 * COLOURS).map(|at| at.to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        for stack in &many {
+            assert_ne!(colour(&many, &row(stack, Some(stack))), alone);
+        }
     }
 }

@@ -51,6 +51,9 @@ pub(crate) struct Grid {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) contender: String,
+    /// The stack that it is, which has one colour under whatever name; none if it is a
+    /// backend without a stack.
+    pub(crate) stack: Option<String>,
     /// One per column; `None` where the contender has nothing to compare.
     pub(crate) cells: Vec<Option<Cell>>,
 }
@@ -157,6 +160,16 @@ impl Report {
             failures,
         }
     }
+
+    /// Says which stacks the contenders are that have other names in a section.
+    pub(crate) fn with_stacks(mut self, known: &[(String, Option<String>)]) -> Self {
+        for row in self.grids.iter_mut().flat_map(|grid| &mut grid.rows) {
+            if let Some((_, stack)) = known.iter().find(|(name, _)| *name == row.contender) {
+                row.stack.clone_from(stack);
+            }
+        }
+        self
+    }
 }
 
 impl Grid {
@@ -178,6 +191,7 @@ impl Grid {
         let row = row.unwrap_or_else(|| {
             self.rows.push(Row {
                 contender: contender.to_owned(),
+                stack: Some(contender.to_owned()),
                 cells: Vec::new(),
             });
             self.rows.len() - 1
