@@ -72,9 +72,33 @@ pub(crate) struct Budget {
 /// must not weigh in.
 const MIN_SLICE: Duration = Duration::from_millis(4);
 
-/// Runs all jobs. What one leaves of its time, or takes too much, the later ones share.
+/// Runs all jobs, each with all of its rounds. What one leaves of its time, or takes too much,
+/// the later ones share.
 pub(crate) fn run(jobs: Vec<Job<'_>>, budget: Budget, progress: &ProgressBar) -> Vec<Outcome> {
     let start = Instant::now();
+    let clock = || start.elapsed();
+    run_by(&clock, jobs, budget, budget.rounds, progress)
+}
+
+/// The same, but a job whose time is over leaves out its further rounds: what is promised is
+/// the time.
+pub(crate) fn run_in_time(
+    jobs: Vec<Job<'_>>,
+    budget: Budget,
+    progress: &ProgressBar,
+) -> Vec<Outcome> {
+    let start = Instant::now();
+    run_by(&|| start.elapsed(), jobs, budget, 1, progress)
+}
+
+/// Runs all jobs by a clock that begins at zero; each has `least` rounds whatever they take.
+pub(super) fn run_by(
+    clock: &dyn Fn() -> Duration,
+    jobs: Vec<Job<'_>>,
+    budget: Budget,
+    least: usize,
+    progress: &ProgressBar,
+) -> Vec<Outcome> {
     let mut weight_left: f64 = jobs.iter().map(|job| job.weight).sum();
     progress.set_length(jobs.len() as u64);
     progress.set_style(style());
@@ -82,15 +106,14 @@ pub(crate) fn run(jobs: Vec<Job<'_>>, budget: Budget, progress: &ProgressBar) ->
     for job in jobs {
         progress.set_message(job.title.clone());
         progress.tick();
-        let time_left = budget.time.saturating_sub(start.elapsed());
+        let time_left = budget.time.saturating_sub(clock());
         let share = (job.weight / weight_left).clamp(0.0, 1.0);
         weight_left -= job.weight;
-        outcomes.extend(run_job(
-            job,
-            time_left.mul_f64(share),
-            budget.rounds,
-            progress,
-        ));
+        let budget = Budget {
+            time: time_left.mul_f64(share),
+            rounds: job.rounds.unwrap_or(budget.rounds).max(1),
+        };
+        outcomes.extend(run_job(clock, job, budget, least, progress));
         progress.inc(1);
     }
     progress.finish_and_clear();
@@ -143,8 +166,14 @@ impl Running<'_> {
     }
 }
 
-fn run_job(job: Job<'_>, time: Duration, rounds: usize, progress: &ProgressBar) -> Vec<Outcome> {
-    let start = Instant::now();
+fn run_job(
+    clock: &dyn Fn() -> Duration,
+    job: Job<'_>,
+    budget: Budget,
+    least: usize,
+    progress: &ProgressBar,
+) -> Vec<Outcome> {
+    let end = clock() + budget.time;
     let mut running: Vec<Running<'_>> = job
         .contenders
         .into_iter()
@@ -155,16 +184,18 @@ fn run_job(job: Job<'_>, time: Duration, rounds: usize, progress: &ProgressBar) 
         })
         .collect();
 
-    let rounds = job.rounds.unwrap_or(rounds).max(1);
-    let turns = running.len().max(1) * rounds;
-    let time = time.saturating_sub(start.elapsed());
+    let turns = running.len().max(1) * budget.rounds;
+    let time = end.saturating_sub(clock());
     // The warm-up is half a round.
     let slice = time.div_f64(turns as f64 + running.len() as f64 / 2.0);
     for contender in &mut running {
         contender.turn((slice / 2).max(MIN_SLICE / 2), false);
         progress.tick();
     }
-    for round in 0..rounds {
+    for round in 0..budget.rounds {
+        if round >= least && clock() >= end {
+            break;
+        }
         // Nobody always comes after the same one, and nobody is always first.
         for turn in 0..running.len() {
             let at = (turn + round) % running.len();
@@ -201,7 +232,7 @@ fn evaluate(metrics: &[Metric], baseline: &str, running: &[Running<'_>]) -> Vec<
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::rc::Rc;
 
     use anyhow::bail;
@@ -292,6 +323,66 @@ mod tests {
                 _ => assert_eq!(outcome.value.unwrap_err(), "tag mismatch"),
             }
         }
+    }
+
+    /// Takes as long as it is told to, or longer, by a clock that only it moves.
+    struct Slow<'a> {
+        clock: &'a Cell<Duration>,
+        least: Duration,
+    }
+
+    impl Probe for Slow<'_> {
+        fn round(&mut self, slice: Duration) -> Result<Vec<f64>> {
+            self.clock.set(self.clock.get() + slice.max(self.least));
+            Ok(vec![1.0])
+        }
+    }
+
+    /// Jobs of which every fourth has turns of at least a second.
+    fn slow(clock: &Cell<Duration>) -> Vec<Job<'_>> {
+        let job = |at: usize| Job {
+            title: "test".into(),
+            weight: 1.0,
+            metrics: vec![Metric {
+                section: "s",
+                column: at.to_string(),
+            }],
+            contenders: ["A", "B"]
+                .map(|name| -> (String, Prepare<'_>) {
+                    let least = Duration::from_secs(u64::from(at % 4 == 0));
+                    let prepare = move || Ok(Box::new(Slow { clock, least }) as Box<dyn Probe>);
+                    (name.into(), Box::new(prepare))
+                })
+                .into(),
+            baseline: "A".into(),
+            rounds: None,
+        };
+        (0..8).map(job).collect()
+    }
+
+    #[test]
+    fn time_is_kept_and_rounds_are_left_out_for_it() {
+        let budget = Budget {
+            time: Duration::from_secs(16),
+            rounds: 5,
+        };
+        let rounds = |least| {
+            let clock = Cell::default();
+            let now = || clock.get();
+            let outcomes = run_by(&now, slow(&clock), budget, least, &ProgressBar::hidden());
+            let rounds = outcomes.iter().map(|outcome| {
+                let measured = outcome.value.as_ref().unwrap();
+                measured.summary.rounds
+            });
+            (clock.get(), rounds.min().unwrap())
+        };
+        let (took, least) = rounds(1);
+        assert!(took <= budget.time, "{took:?}");
+        assert_eq!(least, 1);
+        // All of them have their price.
+        let (took, least) = rounds(budget.rounds);
+        assert!(took > budget.time, "{took:?}");
+        assert_eq!(least, budget.rounds);
     }
 
     #[test]

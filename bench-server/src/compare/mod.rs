@@ -64,6 +64,11 @@ impl CompareArgs {
             } else {
                 plan::SIZES
             },
+            tcp_sizes: if self.quick {
+                plan::QUICK_TCP_SIZES
+            } else {
+                plan::TCP_SIZES
+            },
             threads: self.threads.map_or(machine, usize::from),
             idle: if self.quick { 100 } else { 500 },
             costly_rounds: if self.quick { 1 } else { 3 },
@@ -110,7 +115,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
 
     let mut budget = args.budget();
     budget.time = budget.time.saturating_sub(start.elapsed());
-    let outcomes = engine::run(jobs, budget, &ProgressBar::new(0));
+    let outcomes = engine::run_in_time(jobs, budget, &ProgressBar::new(0));
     let report = Report::new(&baseline, &stacks_shown(&stacks), outcomes, start.elapsed())
         .with_stacks(&plan::other_names());
 
@@ -148,4 +153,69 @@ fn list(jobs: &[engine::Job<'_>]) -> Result<()> {
         writeln!(stdout, "{name}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use engine::{Prepare, Probe};
+
+    /// Set-up of a contender, and a turn of the slowest work: more than either takes here.
+    const SET_UP: Duration = Duration::from_millis(5);
+    const TURN: Duration = Duration::from_millis(10);
+
+    /// Work that takes its time by a clock that nothing else moves.
+    struct Worker<'a>(&'a Cell<Duration>);
+
+    impl Probe for Worker<'_> {
+        fn round(&mut self, slice: Duration) -> Result<Vec<f64>> {
+            self.0.set(self.0.get() + slice.max(TURN));
+            Ok(vec![1.0; 8])
+        }
+    }
+
+    /// How long a run takes, and how many jobs it has.
+    fn time(args: &CompareArgs) -> (Duration, usize) {
+        let identities = Identities::generate(&[]).unwrap();
+        let stacks = stacks::linked().unwrap();
+        let field = Field {
+            stacks: &stacks,
+            baseline: &baseline(&stacks),
+            identities: &identities,
+            filter: &Filter::default(),
+        };
+        let clock = Cell::default();
+        let mut jobs = plan::jobs(&field, args.extent());
+        let count = jobs.len();
+        for (_, prepare) in jobs.iter_mut().flat_map(|job| &mut job.contenders) {
+            let worker: Prepare<'_> = Box::new(|| {
+                clock.set(clock.get() + SET_UP);
+                Ok(Box::new(Worker(&clock)) as Box<dyn Probe>)
+            });
+            *prepare = worker;
+        }
+        let progress = ProgressBar::hidden();
+        let outcomes = engine::run_by(&|| clock.get(), jobs, args.budget(), 1, &progress);
+        assert!(outcomes.iter().all(|outcome| outcome.value.is_ok()));
+        (clock.get(), count)
+    }
+
+    #[test]
+    fn everything_that_is_linked_fits_into_the_time() {
+        for (quick, limit) in [(false, 120), (true, 15)] {
+            for threads in [1, 2, 128] {
+                let args = CompareArgs {
+                    quick,
+                    threads: Some(threads),
+                    ..CompareArgs::default()
+                };
+                let (took, jobs) = time(&args);
+                println!("quick: {quick}, {threads} threads: {jobs} jobs in {took:?}");
+                assert!(jobs > 30, "{jobs}");
+                assert!(took <= Duration::from_secs(limit), "{took:?}");
+            }
+        }
+    }
 }
