@@ -1,7 +1,6 @@
 //! The comparison as a program: what it prints, what it writes, how it refuses.
 
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 fn bench_server(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bench-server"))
@@ -59,7 +58,9 @@ fn the_list_has_every_axis() {
         "receive-chacha20-poly1305: 16384 B: keyway ",
         "alone-seal: AES-256-GCM: ",
         "tcp-latency: p99: keyway ",
-        "tcp-bulk: AES-128-GCM: keyway ",
+        "tcp-kinds: RSA-2048, both sides: keyway ",
+        "tcp-aes-128-gcm: 64 B: keyway ",
+        "tcp-chacha20-poly1305: 16384 B: keyway ",
         "tcp-handshake: 2 pairs: keyway ",
         "threads-handshake: 2 threads: keyway ",
         "threads-bulk: 1 thread: keyway ",
@@ -69,7 +70,9 @@ fn the_list_has_every_axis() {
     }
     if cfg!(feature = "peers") {
         for peer in ["libssl", "rustls aws-lc-rs", "rustls ring"] {
-            assert!(names.contains(&format!("AES-128-GCM: {peer}\n")), "{peer}");
+            for row in ["send-aes-128-gcm: 64 B", "tcp-kinds: ECDSA P-256"] {
+                assert!(names.contains(&format!("{row}: {peer}\n")), "{row}: {peer}");
+            }
         }
     }
 }
@@ -78,7 +81,6 @@ fn the_list_has_every_axis() {
 fn a_filtered_run_measures_what_was_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let (json, html) = (folder.path().join("r.json"), folder.path().join("r.html"));
-    let start = Instant::now();
     let output = bench_server(&[
         "compare",
         "--quick",
@@ -97,8 +99,6 @@ fn a_filtered_run_measures_what_was_asked_for() {
     ]);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{error}");
-    // Without optimisation, and with other tests at its side: more than it asks for.
-    assert!(start.elapsed() < Duration::from_secs(60));
 
     let table = String::from_utf8(output.stdout).unwrap();
     for part in [

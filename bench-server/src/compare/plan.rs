@@ -21,6 +21,8 @@ use crate::report::section as s;
 pub(crate) struct Extent {
     /// Plaintext sizes of records, in bytes.
     pub(crate) sizes: &'static [usize],
+    /// The same over TCP.
+    pub(crate) tcp_sizes: &'static [usize],
     /// The most threads.
     pub(crate) threads: usize,
     /// The most connections held open for the measurement of memory.
@@ -32,29 +34,46 @@ pub(crate) struct Extent {
 /// All sizes of records.
 pub(crate) const SIZES: &[usize] = &[64, 256, 1024, 1400, 4096, 16_384];
 
+/// All sizes of records over TCP.
+pub(crate) const TCP_SIZES: &[usize] = &[64, 1400, 4096, 16_384];
+
 /// The sizes of a quick run.
 pub(crate) const QUICK_SIZES: &[usize] = &[64, 1024, 16_384];
 
-/// The suites, with the names to show and their sections.
-const SUITES: [(CipherSuite, &str, &str, &str); 3] = [
-    (
-        CipherSuite::TLS_AES_128_GCM_SHA256,
-        "AES-128-GCM",
-        s::SEND_AES128,
-        s::RECEIVE_AES128,
-    ),
-    (
-        CipherSuite::TLS_AES_256_GCM_SHA384,
-        "AES-256-GCM",
-        s::SEND_AES256,
-        s::RECEIVE_AES256,
-    ),
-    (
-        CipherSuite::TLS_CHACHA20_POLY1305_SHA256,
-        "ChaCha20-Poly1305",
-        s::SEND_CHACHA20,
-        s::RECEIVE_CHACHA20,
-    ),
+/// The sizes of a quick run over TCP.
+pub(crate) const QUICK_TCP_SIZES: &[usize] = &[64, 16_384];
+
+/// A suite with the name to show and its sections.
+struct Suite {
+    suite: CipherSuite,
+    name: &'static str,
+    send: &'static str,
+    receive: &'static str,
+    tcp: &'static str,
+}
+
+const SUITES: [Suite; 3] = [
+    Suite {
+        suite: CipherSuite::TLS_AES_128_GCM_SHA256,
+        name: "AES-128-GCM",
+        send: s::SEND_AES128,
+        receive: s::RECEIVE_AES128,
+        tcp: s::TCP_AES128,
+    },
+    Suite {
+        suite: CipherSuite::TLS_AES_256_GCM_SHA384,
+        name: "AES-256-GCM",
+        send: s::SEND_AES256,
+        receive: s::RECEIVE_AES256,
+        tcp: s::TCP_AES256,
+    },
+    Suite {
+        suite: CipherSuite::TLS_CHACHA20_POLY1305_SHA256,
+        name: "ChaCha20-Poly1305",
+        send: s::SEND_CHACHA20,
+        receive: s::RECEIVE_CHACHA20,
+        tcp: s::TCP_CHACHA20,
+    },
 ];
 
 /// The stacks, and what they need.
@@ -72,7 +91,7 @@ pub(crate) fn jobs<'a>(field: &'a Field<'a>, extent: Extent) -> Vec<Job<'a>> {
     jobs.extend(bulk(field, extent.sizes));
     #[cfg(any(feature = "soft", feature = "openssl"))]
     jobs.extend(alone::jobs(field));
-    jobs.extend(tcp(field));
+    jobs.extend(tcp(field, extent.tcp_sizes));
     jobs.extend(threads(field, extent.threads));
     jobs.push(memory(field, extent));
     jobs.retain(|job| !job.contenders.is_empty());
@@ -137,29 +156,29 @@ fn metric(section: &'static str, column: impl Into<String>) -> Metric {
     }
 }
 
-fn handshakes<'a>(field: &'a Field<'a>) -> Vec<Job<'a>> {
-    let mut setups = Vec::new();
-    for client_auth in [false, true] {
+/// The kinds of handshakes, with the names to show.
+fn kinds() -> Vec<(Setup, String)> {
+    let mut kinds = Vec::new();
+    for (client_auth, suffix) in [(false, ""), (true, ", both sides")] {
         for key in KeyKind::ALL {
-            setups.push(Setup {
+            let setup = Setup {
                 key,
                 client_auth,
                 ..Setup::default()
-            });
+            };
+            kinds.push((setup, format!("{}{suffix}", key.name())));
         }
     }
-    setups.push(Setup {
+    let setup = Setup {
         group: NamedGroup::X25519MLKEM768,
         ..Setup::default()
-    });
-    let job = |setup: Setup| {
-        let mut column = setup.key.name().to_owned();
-        if setup.client_auth {
-            column.push_str(", both sides");
-        }
-        if setup.group == NamedGroup::X25519MLKEM768 {
-            column.push_str(", X25519MLKEM768");
-        }
+    };
+    kinds.push((setup, format!("{}, X25519MLKEM768", setup.key.name())));
+    kinds
+}
+
+fn handshakes<'a>(field: &'a Field<'a>) -> Vec<Job<'a>> {
+    let job = |(setup, column): (Setup, String)| {
         field.job(
             format!("handshakes, {column}"),
             4.0,
@@ -171,23 +190,23 @@ fn handshakes<'a>(field: &'a Field<'a>) -> Vec<Job<'a>> {
             move |endpoints| Ok(Handshakes::new(endpoints, setup)),
         )
     };
-    setups.into_iter().map(job).collect()
+    kinds().into_iter().map(job).collect()
 }
 
 fn bulk<'a>(field: &'a Field<'a>, sizes: &'static [usize]) -> Vec<Job<'a>> {
     let mut jobs = Vec::new();
-    for (suite, name, send, receive) in SUITES {
+    for suite in SUITES {
         for &size in sizes {
             let setup = Setup {
-                suite,
+                suite: suite.suite,
                 ..Setup::default()
             };
             jobs.push(field.job(
-                format!("{name}, records of {size} bytes"),
+                format!("{}, records of {size} bytes", suite.name),
                 1.6,
                 vec![
-                    metric(send, format!("{size} B")),
-                    metric(receive, format!("{size} B")),
+                    metric(suite.send, format!("{size} B")),
+                    metric(suite.receive, format!("{size} B")),
                 ],
                 setup,
                 move |endpoints| Bulk::new(&*endpoints, &setup, size),
@@ -197,29 +216,40 @@ fn bulk<'a>(field: &'a Field<'a>, sizes: &'static [usize]) -> Vec<Job<'a>> {
     jobs
 }
 
-fn tcp<'a>(field: &'a Field<'a>) -> Vec<Job<'a>> {
-    let setup = Setup::default();
+fn tcp<'a>(field: &'a Field<'a>, sizes: &'static [usize]) -> Vec<Job<'a>> {
+    let mut jobs = Vec::new();
+    for (setup, column) in kinds() {
+        jobs.push(field.job(
+            format!("handshakes over TCP, {column}"),
+            2.5,
+            vec![metric(s::TCP_KINDS, column)],
+            setup,
+            |endpoints| TcpHandshakes::new(endpoints, 1),
+        ));
+    }
     let mut metrics = vec![metric(s::TCP_HANDSHAKE, "1 pair")];
     metrics.extend(PERCENTILES.map(|(name, _)| metric(s::TCP_LATENCY, name)));
-    let mut jobs = vec![field.job(
+    jobs.push(field.job(
         "handshakes over TCP".into(),
         6.0,
         metrics,
-        setup,
+        Setup::default(),
         |endpoints| TcpHandshakes::new(endpoints, 1),
-    )];
-    for (suite, name, ..) in SUITES {
-        let setup = Setup {
-            suite,
-            ..Setup::default()
-        };
-        jobs.push(field.job(
-            format!("{name} over TCP"),
-            2.0,
-            vec![metric(s::TCP_BULK, name)],
-            setup,
-            |endpoints| TcpBulk::new(&*endpoints, 16_384),
-        ));
+    ));
+    for suite in SUITES {
+        for &size in sizes {
+            let setup = Setup {
+                suite: suite.suite,
+                ..Setup::default()
+            };
+            jobs.push(field.job(
+                format!("{} over TCP, records of {size} bytes", suite.name),
+                1.6,
+                vec![metric(suite.tcp, format!("{size} B"))],
+                setup,
+                move |endpoints| TcpBulk::new(&*endpoints, size),
+            ));
+        }
     }
     jobs
 }
@@ -328,7 +358,7 @@ mod alone {
                 continue;
             };
             let stack = Arc::new(stack);
-            for (suite, name, ..) in SUITES {
+            for Suite { suite, name, .. } in SUITES {
                 let setup = Setup {
                     suite,
                     ..Setup::default()
