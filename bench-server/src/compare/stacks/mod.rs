@@ -147,9 +147,14 @@ pub(crate) struct Pair {
 impl Pair {
     /// Handshakes in memory and checks that data passes in both directions.
     pub(crate) fn establish(endpoints: &dyn Endpoints, setup: &Setup) -> Result<Self> {
+        Self::between(endpoints, endpoints, setup)
+    }
+
+    /// The same with a client and a server that may be of different stacks.
+    fn between(client: &dyn Endpoints, server: &dyn Endpoints, setup: &Setup) -> Result<Self> {
         let mut pair = Self {
-            client: endpoints.client()?,
-            server: endpoints.server()?,
+            client: client.client()?,
+            server: server.server()?,
             to_server: Wire::default(),
             to_client: Wire::default(),
         };
@@ -267,6 +272,45 @@ mod tests {
                         .unwrap();
                     assert_eq!(heard, data[..size].repeat(5), "{} {size}", stack.name());
                 }
+            }
+        }
+    }
+
+    /// Who made both sides makes the same mistake on both.
+    #[cfg(all(feature = "peers", any(feature = "soft", feature = "openssl")))]
+    #[test]
+    fn keyway_meets_other_stacks_in_both_roles() {
+        let identities = Identities::generate(&KeyKind::ALL).unwrap();
+        let mut met = std::collections::BTreeSet::new();
+        for ours in KeywayStack::linked().unwrap() {
+            for other in linked().unwrap() {
+                if other.name().starts_with("keyway ") {
+                    continue;
+                }
+                for setup in setups() {
+                    if !ours.supports(&setup) || !other.supports(&setup) {
+                        continue;
+                    }
+                    let us = ours.configure(&setup, &identities).unwrap();
+                    let them = other.configure(&setup, &identities).unwrap();
+                    for (client, server, role) in [(&us, &them, "client"), (&them, &us, "server")] {
+                        Pair::between(&**client, &**server, &setup).unwrap_or_else(|error| {
+                            let (ours, other) = (ours.name(), other.name());
+                            panic!("{ours} as {role}, {other}, {setup:?}: {error:#}")
+                        });
+                    }
+                    met.insert((other.name().to_owned(), setup.group.0));
+                }
+            }
+        }
+        for other in ["libssl", "rustls aws-lc-rs"] {
+            for group in [NamedGroup::X25519, NamedGroup::X25519MLKEM768] {
+                // The system's libssl may be too old for it.
+                let must = group == NamedGroup::X25519
+                    || other != "libssl"
+                    || cfg!(feature = "openssl-vendored");
+                let has = met.contains(&(other.to_owned(), group.0));
+                assert!(has || !must, "{other}, {group}: not met");
             }
         }
     }
