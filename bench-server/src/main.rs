@@ -20,6 +20,7 @@ mod failure;
 mod hsm;
 mod latency;
 mod load;
+mod print;
 mod report;
 mod runtime;
 mod serve;
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
             // One line, whatever a library's message looks like.
             let text = format!("{error:#}");
             let line: Vec<&str> = text.split_whitespace().collect();
-            eprintln!("bench-server: {}", line.join(" "));
+            print::complain(&format!("bench-server: {}", line.join(" ")));
             ExitCode::FAILURE
         }
     }

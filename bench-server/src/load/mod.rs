@@ -11,7 +11,9 @@ mod tally;
 mod target;
 mod work;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -114,6 +116,23 @@ pub(crate) struct LoadArgs {
     json: Option<PathBuf>,
 }
 
+impl LoadArgs {
+    /// The file of `--json`, opened: a wrong path shall not be told after the measurement.
+    fn json_file(&self) -> Result<Option<(File, &Path)>> {
+        match &self.json {
+            Some(path) if path.as_os_str() != "-" => {
+                let file = File::create(path).with_context(|| cannot_write(path))?;
+                Ok(Some((file, path)))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("--json {}: cannot be written", path.display())
+}
+
 /// What a connection does again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Mode {
@@ -173,17 +192,22 @@ const ENDING: Duration = Duration::from_secs(2);
 pub(crate) fn run(args: &LoadArgs) -> Result<()> {
     let provider = crate::backend::provider(args.backend.as_deref())?;
     let config = target::config(args, provider)?;
+    let mut json = args.json_file()?;
     runtime::allow_many_connections();
     let report = runtime::with_threads(args.threads)?.block_on(load(args, config))?;
-    match &args.json {
-        None => print!("{report}"),
-        Some(file) if file.as_os_str() == "-" => println!("{:#}", report.json()),
-        Some(file) => {
-            std::fs::write(file, format!("{:#}\n", report.json()))
-                .with_context(|| format!("--json {}: cannot be written", file.display()))?;
-            print!("{report}");
-        }
+    let text = match (&args.json, &json) {
+        (Some(_), None) => format!("{:#}\n", report.json()),
+        _ => report.to_string(),
+    };
+    let mut stdout = std::io::stdout().lock();
+    let printed = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    // Written even if nobody reads the text.
+    if let Some((file, path)) = &mut json {
+        writeln!(file, "{:#}", report.json()).with_context(|| cannot_write(path))?;
     }
+    printed.context("cannot write to the standard output")?;
     match report.reason_for_nothing() {
         Some(reason) => bail!("{}: no operation succeeded: {reason}", args.connect),
         None => Ok(()),

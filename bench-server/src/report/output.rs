@@ -41,27 +41,36 @@ impl OutputArgs {
     /// A file that cannot be written, or figures that are missing: the others are reported
     /// all the same.
     pub(crate) fn deliver(&self, report: &Report) -> Result<()> {
-        let mut stdout = std::io::stdout().lock();
-        if let Some(path) = &self.json {
-            let json = json(report)?;
-            if self.json_to_stdout() {
-                stdout.write_all(json.as_bytes())?;
-            } else {
-                write(path, &json)?;
-            }
-        }
-        if !self.json_to_stdout() {
-            stdout.write_all(table(report).as_bytes())?;
-        }
-        if let Some(path) = &self.html {
-            write(path, &html(report)?)?;
-        }
+        let json = json(report)?;
+        let printed = if self.json_to_stdout() {
+            print(&json)
+        } else {
+            print(&table(report))
+        };
+        // What cannot go to one place goes to the others.
+        let written = match &self.json {
+            Some(path) if !self.json_to_stdout() => write(path, &json),
+            _ => Ok(()),
+        };
+        let drawn = match &self.html {
+            Some(path) => html(report).and_then(|page| write(path, &page)),
+            None => Ok(()),
+        };
+        printed.and(written).and(drawn)?;
         match report.failures.as_slice() {
             [] => Ok(()),
             [only] => bail!("no figure for {only}"),
             [first, more @ ..] => bail!("no figure for {first} (and {} more)", more.len()),
         }
     }
+}
+
+fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    let outcome = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    outcome.context("cannot write to the standard output")
 }
 
 fn write(path: &Path, content: &str) -> Result<()> {

@@ -21,6 +21,7 @@ use super::hsm::Keys;
 use super::http;
 use super::status::{Negotiated, Status};
 use crate::failure::{Stopped, TimedOut};
+use crate::print::complain;
 
 /// How much an echo takes at once, in bytes: four full records.
 const ECHO: usize = 65_536;
@@ -130,7 +131,7 @@ impl Server {
                 line.push_str(&format!(": {error}"));
                 cause = error.source();
             }
-            eprintln!("{line}");
+            complain(&line);
         }
     }
 }

@@ -10,7 +10,6 @@ mod hsm;
 mod http;
 mod status;
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +26,7 @@ use self::connection::Server;
 use self::counters::Counters;
 use self::hsm::{HsmArgs, KeySource};
 use crate::certs::KeyKind;
+use crate::print::{complain, say};
 use crate::runtime;
 
 /// Runs a TLS server: a status page over HTTP/1.1, or an echo.
@@ -198,7 +198,7 @@ async fn accept(listener: &TcpListener, server: &Arc<Server>, connections: &Task
             Err(error) => {
                 server.counters.accept_failed(&error);
                 if server.verbose {
-                    eprintln!("accept: {error}");
+                    complain(&format!("accept: {error}"));
                 }
                 // Out of file descriptors, most likely: some come back when connections
                 // close, and asking again at once would only burn the CPU.
@@ -235,10 +235,4 @@ fn announce(bound: SocketAddr, args: &ServeArgs, prepared: &Prepared) {
         lines.push(format!("  {command}"));
     }
     say(&lines.join("\n"));
-}
-
-/// Prints, and goes on if nobody reads any more: a server outlives its terminal.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
