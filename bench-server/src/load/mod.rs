@@ -215,12 +215,9 @@ pub(crate) fn run(args: &LoadArgs) -> Result<()> {
 }
 
 async fn load(args: &LoadArgs, config: Arc<keyway::tls::config::ClientConfig>) -> Result<Report> {
-    let target = Target::resolve(args, config).await?;
+    let addresses = target::addresses(&args.connect).await?;
     // Before the clock runs: what cannot be reached at all is an error, not a result.
-    let negotiated = target
-        .probe()
-        .await
-        .with_context(|| format!("cannot connect to {}", args.connect))?;
+    let (target, negotiated) = Target::reach(args, config, &addresses).await?;
 
     let threads = tokio::runtime::Handle::current().metrics().num_workers();
     let tallies = Arc::new(Tallies::new(threads));
