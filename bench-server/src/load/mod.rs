@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tokio::task::JoinSet;
@@ -221,7 +221,7 @@ async fn load(args: &LoadArgs, config: Arc<keyway::tls::config::ClientConfig>) -
 
     let threads = tokio::runtime::Handle::current().metrics().num_workers();
     let tallies = Arc::new(Tallies::new(threads));
-    let start = Instant::now();
+    let start = Pace::now();
     let pace = Arc::new(Pace::start(args.rate, start, args.warm_up, args.duration)?);
     let work = Arc::new(Work::new(args, target));
     let mut tasks = JoinSet::new();

@@ -49,28 +49,33 @@ impl Pace {
         })
     }
 
+    /// The time by the runtime's clock, which tests can stop.
+    pub(super) fn now() -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
     /// Waits until an operation is due. Returns the moment from which its latency counts,
     /// or `None` when the time is over.
     pub(super) async fn next(&self) -> Option<Instant> {
         let Some(rate) = &self.rate else {
-            let now = Instant::now();
+            let now = Self::now();
             return (now < self.end).then_some(now);
         };
         rate.due.acquire().await.ok()?.forget();
         let number = rate.taken.fetch_add(1, Relaxed);
         let due = self.start + Duration::from_secs_f64(number as f64 / rate.per_second);
         // Of those that are due many may be left; they count as not done in time.
-        (Instant::now() < self.end).then_some(due)
+        (Self::now() < self.end).then_some(due)
     }
 
     /// Whether the time is not over yet.
     pub(super) fn is_on(&self) -> bool {
-        Instant::now() < self.end
+        Self::now() < self.end
     }
 
     /// Whether an operation that ends now counts.
     pub(super) fn counts(&self) -> bool {
-        (self.measured..self.end).contains(&Instant::now())
+        (self.measured..self.end).contains(&Self::now())
     }
 
     /// How many operations were due in the time that counts, if that is decided by a rate.
@@ -94,15 +99,10 @@ impl Rate {
         std::thread::Builder::new()
             .name("pace".into())
             .spawn(move || {
-                let total = due_by(per_second, duration);
-                let mut released = 0;
-                while released < total {
-                    let now = due_by(per_second, start.elapsed()).min(total);
-                    let more = usize::try_from(now - released).unwrap_or(usize::MAX);
-                    permits.add_permits(more.min(Semaphore::MAX_PERMITS / 2));
-                    released = now;
-                    let next = Duration::from_secs_f64(released as f64 / per_second);
+                let mut schedule = Schedule::new(per_second, duration);
+                while let Some(next) = schedule.next() {
                     std::thread::sleep(next.saturating_sub(start.elapsed()));
+                    permits.add_permits(schedule.release(start.elapsed()));
                 }
                 std::thread::sleep(duration.saturating_sub(start.elapsed()));
                 permits.close();
@@ -116,6 +116,38 @@ impl Rate {
     }
 }
 
+/// Which operations have become due.
+#[derive(Debug)]
+struct Schedule {
+    per_second: f64,
+    total: u64,
+    released: u64,
+}
+
+impl Schedule {
+    fn new(per_second: f64, duration: Duration) -> Self {
+        Self {
+            per_second,
+            total: due_by(per_second, duration),
+            released: 0,
+        }
+    }
+
+    /// When the next one is due; `None` when all were.
+    fn next(&self) -> Option<Duration> {
+        (self.released < self.total)
+            .then(|| Duration::from_secs_f64(self.released as f64 / self.per_second))
+    }
+
+    /// How many have become due since it was asked before.
+    fn release(&mut self, elapsed: Duration) -> usize {
+        let now = due_by(self.per_second, elapsed).min(self.total);
+        let more = usize::try_from(now.saturating_sub(self.released)).unwrap_or(usize::MAX);
+        self.released = self.released.max(now);
+        more.min(Semaphore::MAX_PERMITS / 2)
+    }
+}
+
 /// How many operations are due after `elapsed`: the first at once, and none at the very end.
 fn due_by(per_second: f64, elapsed: Duration) -> u64 {
     // Rounded towards zero, and nowhere near the limit of 64 bits.
@@ -124,52 +156,72 @@ fn due_by(per_second: f64, elapsed: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::advance;
+
     use super::*;
 
+    const MS: Duration = Duration::from_millis(1);
+
     #[tokio::test]
-    async fn a_rate_is_kept_and_lateness_counts_from_the_due_time() {
-        let start = Instant::now();
-        let pace = Pace::start(
-            Some(200.0),
-            start,
-            Duration::ZERO,
-            Duration::from_millis(250),
-        )
-        .unwrap();
+    async fn lateness_counts_from_the_due_time() {
+        let start = Pace::now();
+        let pace = Pace::start(Some(200.0), start, Duration::ZERO, 250 * MS).unwrap();
         assert_eq!(pace.due(), Some(50));
         // A stall: everything that became due meanwhile comes with its own time.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let mut times = Vec::new();
-        while let Some(due) = pace.next().await {
-            assert!(Instant::now() >= due);
-            times.push(due - start);
+        tokio::time::sleep(100 * MS).await;
+        let mut due = Vec::new();
+        while let Some(now) = pace.next().await {
+            assert!(Pace::now() >= now);
+            due.push(now - start);
         }
-        assert_eq!(times.len(), 50, "{times:?}");
-        assert_eq!(times[0], Duration::ZERO);
-        assert_eq!(times[10], Duration::from_millis(50));
-        assert!(start.elapsed() >= Duration::from_millis(245));
+        // All of them, on a machine that has time for it; the first ones on any.
+        assert!(due.len() <= 50, "{due:?}");
+        for (number, due) in (0..).zip(due) {
+            assert_eq!(due, number * 5 * MS);
+        }
+        assert!(start.elapsed() >= 250 * MS);
     }
 
-    #[tokio::test]
+    #[test]
+    fn a_rate_is_kept() {
+        let mut schedule = Schedule::new(200.0, 250 * MS);
+        assert_eq!(schedule.next(), Some(Duration::ZERO));
+        assert_eq!(schedule.release(Duration::ZERO), 1);
+        assert_eq!(schedule.next(), Some(5 * MS));
+        assert_eq!(schedule.release(4 * MS), 0);
+        assert_eq!(schedule.release(6 * MS), 1);
+        // What a stall has kept back.
+        assert_eq!(schedule.release(101 * MS), 19);
+        assert_eq!(schedule.next(), Some(105 * MS));
+        // None becomes due after the end, however late it is.
+        assert_eq!(schedule.release(Duration::from_secs(9)), 50 - 21);
+        assert_eq!(schedule.next(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn saturation_ends_with_the_time() {
-        let start = Instant::now();
-        let pace = Pace::start(None, start, Duration::ZERO, Duration::from_millis(20)).unwrap();
-        assert!(pace.next().await.is_some());
+        let pace = Pace::start(None, Pace::now(), Duration::ZERO, 20 * MS).unwrap();
         assert_eq!(pace.due(), None);
-        tokio::time::sleep(Duration::from_millis(25)).await;
+        assert!(pace.next().await.is_some());
+        advance(19 * MS).await;
+        assert!(pace.next().await.is_some());
+        assert!(pace.is_on() && pace.counts());
+        advance(MS).await;
         assert!(pace.next().await.is_none());
-        assert!(!pace.is_on());
+        assert!(!pace.is_on() && !pace.counts());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_warm_up_does_not_count() {
         let (warm_up, duration) = (Duration::from_secs(3), Duration::from_secs(5));
-        let early = Pace::start(Some(10.0), Instant::now(), warm_up, duration).unwrap();
-        assert!(early.is_on() && !early.counts());
-        assert_eq!(early.due(), Some(50));
-        let begun = Instant::now().checked_sub(warm_up).unwrap();
-        let later = Pace::start(None, begun, warm_up, duration).unwrap();
-        assert!(later.is_on() && later.counts());
+        let pace = Pace::start(None, Pace::now(), warm_up, duration).unwrap();
+        assert!(pace.is_on() && !pace.counts());
+        advance(warm_up - MS).await;
+        assert!(pace.is_on() && !pace.counts());
+        advance(MS).await;
+        assert!(pace.is_on() && pace.counts());
+        let rated = Pace::start(Some(10.0), Pace::now(), warm_up, duration).unwrap();
+        assert_eq!(rated.due(), Some(50));
     }
 
     #[test]

@@ -89,8 +89,10 @@ impl Work {
                     Some(client) => client.cause().await.unwrap_or(error),
                     None => error,
                 };
-                if pace.is_on() {
+                if pace.counts() {
                     tally.failed(&*error);
+                }
+                if pace.is_on() {
                     tokio::time::sleep(AFTER_FAILURE).await;
                 }
             }
@@ -123,7 +125,7 @@ impl Work {
         }
         let mut begun = due;
         if !client.as_mut().is_some_and(Client::is_usable) {
-            *client = Some(self.open(tally).await?);
+            *client = Some(self.open(pace, tally).await?);
             if pace.due().is_none() {
                 begun = Instant::now();
             }
@@ -141,9 +143,11 @@ impl Work {
         Ok(())
     }
 
-    async fn open(&self, tally: &Shared) -> Result<Client, BoxError> {
+    async fn open(&self, pace: &Pace, tally: &Shared) -> Result<Client, BoxError> {
         let connected = self.target.connect().await?;
-        tally.handshake(connected.handshake);
+        if pace.counts() {
+            tally.handshake(connected.handshake);
+        }
         if self.mode == Mode::Echo {
             return Ok(Client::Raw(Box::new(connected.tls)));
         }
@@ -297,4 +301,51 @@ async fn echo(tls: &mut TlsStream<TcpStream>, size: u64) -> Result<Moved, BoxErr
         sent: size,
         received: size,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::load::tally::Tallies;
+    use crate::load::target;
+
+    #[derive(Debug, clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        load: LoadArgs,
+    }
+
+    /// How many failures are counted of a server that hangs up on everybody, until it has done
+    /// so some times.
+    async fn failures(warm_up: Duration) -> u64 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connect = listener.local_addr().unwrap().to_string();
+        let cli = Cli::parse_from(["load", "--insecure", "--connect", &connect]);
+        let provider = crate::backend::provider(None).unwrap();
+        let config = target::config(&cli.load, provider).unwrap();
+        let target = Target::of(&cli.load, config, listener.local_addr().unwrap()).unwrap();
+        let work = Work::new(&cli.load, target);
+        let day = Duration::from_secs(86_400);
+        let pace = Pace::start(None, Pace::now(), warm_up, day).unwrap();
+        let tallies = Tallies::new(1);
+        tokio::select! {
+            () = work.run(&pace, tallies.of(0)) => panic!("the time is not over"),
+            () = async {
+                for _ in 0..3 {
+                    drop(listener.accept().await.unwrap());
+                }
+            } => {}
+        }
+        tallies.total().failures.total()
+    }
+
+    #[tokio::test]
+    async fn failures_in_the_warm_up_do_not_count() {
+        assert_eq!(failures(Duration::from_secs(3600)).await, 0);
+        // Whoever comes a third time has failed twice.
+        assert_eq!(failures(Duration::ZERO).await, 2);
+    }
 }
