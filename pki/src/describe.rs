@@ -14,6 +14,9 @@ use x509_cert::name::Name;
 const LONGEST: usize = 160;
 /// The most items shown of one list.
 const MOST: usize = 8;
+/// The most bytes shown of a serial number: authorities use no longer ones (RFC 5280,
+/// section 4.1.2.2).
+const SERIAL: usize = 20;
 
 /// Escapes what is not printable and cuts what is too long.
 pub(crate) fn printable(text: &str) -> String {
@@ -73,11 +76,19 @@ pub(crate) fn certificate(der: &CertificateDer<'_>, position: usize) -> String {
             .map_or_else(|| "(no name)".into(), printable),
         subject => name(subject),
     };
-    let serial: Vec<String> = cert.serial().iter().map(|b| format!("{b:02x}")).collect();
-    format!(
-        "certificate of {subject} ({place}, serial {})",
-        serial.join(":")
-    )
+    let serial = serial(cert.serial());
+    format!("certificate of {subject} ({place}, serial {serial})")
+}
+
+/// A serial number in hexadecimal, cut if it is longer than it may be.
+fn serial(bytes: &[u8]) -> String {
+    let shown: Vec<String> = bytes
+        .iter()
+        .take(SERIAL)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let cut = if bytes.len() > SERIAL { "..." } else { "" };
+    shown.join(":") + cut
 }
 
 /// A distinguished name, given as the content of its SEQUENCE, in the notation of RFC 4514.
@@ -142,6 +153,14 @@ mod tests {
         assert_eq!(long.len(), LONGEST + 3);
         let names = (0..20).map(|n| format!("n{n}"));
         assert_eq!(list(names), "n0, n1, n2, n3, n4, n5, n6, n7 and 12 more");
+    }
+
+    #[test]
+    fn long_serial_numbers_are_cut() {
+        assert_eq!(serial(&[5, 0x39]), "05:39");
+        let whole = serial(&[0xab; 20]);
+        assert_eq!(whole, ["ab"; 20].join(":"));
+        assert_eq!(serial(&[0xab; 21]), format!("{whole}..."));
     }
 
     #[test]
