@@ -55,6 +55,7 @@ mod certified;
 pub mod dangerous;
 mod describe;
 mod error;
+mod frugal;
 mod pem;
 mod refusal;
 mod validator;

@@ -6,9 +6,10 @@ use webpki::{EndEntityCert, Error, KeyUsage};
 
 use crate::PathValidator;
 use crate::describe;
+use crate::frugal::Frugal;
 
-/// The deepest path that is looked through: no valid one is longer. It bounds the work that
-/// a peer can cause with a bad chain.
+/// The deepest path that is looked through: no valid one is longer. With [`Frugal`] it bounds
+/// the work that a peer can cause with a bad chain.
 const DEEPEST: usize = 8;
 
 /// A chain that was refused, and what the validation said.
@@ -32,7 +33,12 @@ impl Refusal<'_> {
             return self.describe(position, &error);
         }
         let path = self.path();
-        match self.first_bad_link(&path) {
+        let frugal = Frugal::new();
+        let found = self.first_bad_link(&path, &frugal);
+        if frugal.is_spent() {
+            return self.describe(0, &Error::MaximumSignatureChecksExceeded);
+        }
+        match found {
             Some((position, error)) => self.describe(position, &error),
             // Below the top all is well: the last certificate does not reach an anchor.
             None => self.describe(path.last().copied().unwrap_or(0), &self.error),
@@ -79,8 +85,10 @@ impl Refusal<'_> {
 
     /// Validates longer and longer parts of the path, each as if the certificate above it
     /// were an anchor. What fails first fails because of the topmost certificate in it.
-    fn first_bad_link(&self, path: &[usize]) -> Option<(usize, Error)> {
+    fn first_bad_link(&self, path: &[usize], frugal: &Frugal) -> Option<(usize, Error)> {
         let end_entity = EndEntityCert::try_from(self.chain.first()?).ok()?;
+        let algorithms = frugal.algorithms(self.validator.algorithms());
+        let algorithms: Vec<_> = algorithms.iter().map(|one| one as _).collect();
         let mut intermediates = Vec::new();
         for pair in path.windows(2) {
             let &[below, above] = pair else { break };
@@ -89,6 +97,7 @@ impl Refusal<'_> {
             }
             let anchor = webpki::anchor_from_trusted_cert(self.chain.get(above)?).ok()?;
             if let Err(error) = self.validator.validate(
+                &algorithms,
                 &end_entity,
                 &[anchor],
                 &intermediates,

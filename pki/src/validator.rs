@@ -162,6 +162,7 @@ impl PathValidator {
         let end_entity =
             EndEntityCert::try_from(first).map_err(|e| refuse(e).explain_end_entity())?;
         self.validate(
+            &self.algorithms,
             &end_entity,
             self.anchors.as_slice(),
             intermediates,
@@ -179,9 +180,10 @@ impl PathValidator {
         })
     }
 
-    /// Looks for a valid path to one of `anchors`.
+    /// Looks for a valid path to one of `anchors`, whose signatures `algorithms` verify.
     pub(crate) fn validate(
         &self,
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
         end_entity: &EndEntityCert<'_>,
         anchors: &[TrustAnchor<'_>],
         intermediates: &[CertificateDer<'_>],
@@ -207,7 +209,7 @@ impl PathValidator {
         };
         end_entity
             .verify_for_usage(
-                &self.algorithms,
+                algorithms,
                 anchors,
                 intermediates,
                 now,
@@ -216,6 +218,10 @@ impl PathValidator {
                 None,
             )
             .map(|_| ())
+    }
+
+    pub(crate) fn algorithms(&self) -> &[&'static dyn SignatureVerificationAlgorithm] {
+        &self.algorithms
     }
 
     pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {

@@ -2,15 +2,19 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use common::*;
 use crypto_api::{CryptoProvider, SignatureScheme};
 use pki::dangerous::AcceptAny;
 use pki::{PathValidator, TrustAnchors};
 use rcgen::{
     BasicConstraints, DistinguishedName, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyPair,
-    NameConstraints, PKCS_ED25519, PublicKeyData, date_time_ymd,
+    NameConstraints, PKCS_ED25519, PublicKeyData, SerialNumber, date_time_ymd,
 };
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{
+    AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm,
+};
 use tls_core::CertificateProblem as P;
 use tls_core::verify::ClientVerifier;
 
@@ -406,6 +410,107 @@ fn hostile_names_do_not_get_into_logs() {
         P::WrongName,
         &["certificate of a.example (end entity"],
     );
+}
+
+#[test]
+fn huge_serial_numbers_do_not_fill_logs() {
+    let root = Authority::root("the root");
+    let mut params = end_entity(&["a.example"]);
+    params.serial_number = Some(SerialNumber::from(vec![0x5a; 4000]));
+    let outcome = verify_server(&validator(&[&root]), &[root.leaf(&params)], "b.example");
+    let text = outcome.as_ref().unwrap_err().to_string();
+    assert!(text.len() < 500, "{text}");
+    refused(outcome, P::WrongName, &["serial 5a:5a:", "5a...)"]);
+}
+
+/// Counts how often it is asked.
+#[derive(Debug)]
+struct Counting {
+    algorithm: &'static dyn SignatureVerificationAlgorithm,
+    count: &'static AtomicUsize,
+}
+
+impl SignatureVerificationAlgorithm for Counting {
+    fn verify_signature(
+        &self,
+        public_key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), InvalidSignature> {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.algorithm
+            .verify_signature(public_key, message, signature)
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        self.algorithm.public_key_alg_id()
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        self.algorithm.signature_alg_id()
+    }
+}
+
+/// Trusts `root`; with the number of signatures that were verified.
+fn counting(root: &Authority) -> (PathValidator, &'static AtomicUsize) {
+    let count: &AtomicUsize = Box::leak(Box::default());
+    let mut provider = backend_soft::provider();
+    for entry in &mut provider.verification {
+        let algorithm = entry.algorithm;
+        entry.algorithm = Box::leak(Box::new(Counting { algorithm, count }));
+    }
+    let anchors = TrustAnchors::from_certificates(std::slice::from_ref(&root.der)).unwrap();
+    (PathValidator::new(anchors, &provider).unwrap(), count)
+}
+
+/// Nobody has vouched for whoever sends a bad chain: to say what is wrong with it must not
+/// cost much.
+#[test]
+fn to_explain_a_refusal_takes_few_signatures() {
+    let root = Authority::root("the root");
+    let (validator, count) = counting(&root);
+    // Made from the top down, by so many authorities with names from `name`.
+    let chain = |count: usize, name: fn(usize) -> String| {
+        let mut authorities = vec![Authority::root(&name(count))];
+        for number in (1..count).rev() {
+            let above = authorities.last().unwrap();
+            authorities.push(above.below(&name(number)));
+        }
+        let lowest = authorities.last().unwrap();
+        let leaf = lowest.leaf(&end_entity(&["a.example"]));
+        let above = authorities.iter().rev().map(|one| one.der.clone());
+        [leaf].into_iter().chain(above).collect::<Vec<_>>()
+    };
+
+    // All links hold, and the chain ends nowhere: each is looked at once.
+    let deep = chain(6, |number| format!("number {number}"));
+    let outcome = verify_server(&validator, &deep, "a.example");
+    refused(
+        outcome,
+        P::UnknownIssuer,
+        &["CN=number 6 (chain position 6"],
+    );
+    assert_eq!(count.swap(0, Ordering::Relaxed), 6);
+
+    // Deeper than any path may be.
+    let deeper = chain(20, |number| format!("number {number}"));
+    let outcome = verify_server(&validator, &deeper, "a.example");
+    refused(outcome, P::Other, &["too much work"]);
+    assert_eq!(count.swap(0, Ordering::Relaxed), 7);
+
+    // All have one name: each could be the issuer of each.
+    let tangled = chain(12, |_| "the same".into());
+    let outcome = verify_server(&validator, &tangled, "a.example");
+    refused(outcome, P::Other, &[LEAF, "too much work"]);
+    assert_eq!(count.swap(0, Ordering::Relaxed), 8);
+
+    // What is accepted takes what it takes.
+    let upper = root.below("the upper");
+    let lower = upper.below("the lower");
+    let leaf = lower.leaf(&end_entity(&["a.example"]));
+    let chain = [leaf, lower.der.clone(), upper.der.clone()];
+    assert!(verify_server(&validator, &chain, "a.example").is_ok());
+    assert_eq!(count.swap(0, Ordering::Relaxed), 3);
 }
 
 #[test]
