@@ -13,12 +13,13 @@ pub(crate) const EMULATOR: &str = "qemu-aarch64";
 /// Tests `backend-aesni`, which compares its kernels with `backend-soft` on the same CPU.
 pub(crate) fn run() -> Result<()> {
     if !shell::on_path(EMULATOR) {
-        return Err(Skipped(format!("{EMULATOR} is not installed")).into());
+        return Err(Skipped::Missing(format!("{EMULATOR} is not installed")).into());
     }
     if !targets::is_there(TARGET) {
-        return Err(Skipped(format!("rustup could not add the target {TARGET}")).into());
+        let why = format!("rustup could not add the target {TARGET}");
+        return Err(Skipped::Missing(why).into());
     }
-    shell::run(
+    shell::run_tests(
         shell::cargo()
             .args(["test", "-p", "backend-aesni", "--lib", "--tests"])
             .args(["--target", TARGET])

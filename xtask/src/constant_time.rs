@@ -11,14 +11,15 @@ pub(crate) const VALGRIND: &str = "valgrind";
 /// counts, and checks for overflow, which a release has none of, are branches too.
 pub(crate) fn run() -> Result<()> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
-        return Err(Skipped("the requests to valgrind are those of x86-64 Linux".into()).into());
+        let why = "the requests to valgrind are those of x86-64 Linux";
+        return Err(Skipped::Impossible(why.into()).into());
     }
     if !shell::on_path(VALGRIND) {
-        return Err(Skipped(format!("{VALGRIND} is not installed")).into());
+        return Err(Skipped::Missing(format!("{VALGRIND} is not installed")).into());
     }
     // The test itself counts the errors: it makes some on purpose, to see that it can.
     let runner = format!("{VALGRIND} --quiet --error-limit=no --num-callers=6");
-    shell::run(
+    shell::run_tests(
         shell::cargo()
             // So that a report names lines.
             .args(["--config", "profile.release.package.backend-aesni.debug=1"])

@@ -124,7 +124,7 @@ const NEEDS: &[Need] = &[
     },
 ];
 
-/// What a step of the tests does without: it is skipped then, and says so.
+/// What a step of the tests does without on a desk: it is skipped then, and says so.
 const WISHES: &[Need] = &[
     Need {
         package: "qemu-user",

@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsStr,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -64,6 +65,42 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// As [`run`] for tests: fails also if none ran, as when a filter fits nothing.
+pub(crate) fn run_tests(command: &mut Command) -> Result<()> {
+    let line = line(command);
+    println!("$ {line}");
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{line}`"))?;
+    let mut passed = 0;
+    for printed in BufReader::new(child.stdout.take().context("no output")?).lines() {
+        let printed = printed.with_context(|| format!("cannot read what `{line}` prints"))?;
+        println!("{printed}");
+        passed += tests_passed(&printed);
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("`{line}` failed ({status})");
+    }
+    if passed == 0 {
+        bail!("`{line}` ran no test");
+    }
+    Ok(())
+}
+
+/// How many tests passed, if this line of a test program's output sums them up.
+fn tests_passed(line: &str) -> usize {
+    let count = line
+        .strip_prefix("test result: ok. ")
+        .and_then(|rest| rest.split_once(" passed"))
+        .map(|(count, _)| count.parse());
+    match count {
+        Some(Ok(count)) => count,
+        _ => 0,
+    }
+}
+
 /// Whether the command can be started and succeeds; its output is dropped.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
@@ -104,4 +141,27 @@ fn line(command: &Command) -> String {
         .chain(arguments)
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_counted() {
+        let all = "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out";
+        let none = "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 90 filtered out";
+        let failed = "test result: FAILED. 7 passed; 1 failed; 0 ignored; 0 measured";
+        let one = "test a_result ... ok";
+        assert_eq!([all, none, failed, one].map(tests_passed), [12, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_run_without_a_test_is_a_failure() {
+        let echo = |text: &str| run_tests(command("echo").arg(text));
+        echo("test result: ok. 1 passed; 0 failed").unwrap();
+        let error = echo("test result: ok. 0 passed; 0 failed").unwrap_err();
+        assert!(error.to_string().ends_with("ran no test"), "{error}");
+        assert!(run_tests(&mut command("false")).is_err());
+    }
 }
