@@ -7,6 +7,7 @@ mod arm;
 mod arrows;
 mod constant_time;
 mod kryoptic;
+mod msrv;
 mod no_std;
 mod setup;
 mod shell;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use cargo_metadata::{Metadata, MetadataCommand};
+use cargo_metadata::{CargoOpt, Metadata, MetadataCommand};
 
 /// The root of the workspace.
 ///
@@ -43,6 +43,15 @@ pub(crate) fn metadata() -> Result<Metadata> {
     Ok(MetadataCommand::new()
         .current_dir(root())
         .no_deps()
+        .exec()?)
+}
+
+/// The same, and what it knows of all that they depend on, on whatever target and with
+/// whatever feature.
+pub(crate) fn metadata_with_dependencies() -> Result<Metadata> {
+    Ok(MetadataCommand::new()
+        .current_dir(root())
+        .features(CargoOpt::AllFeatures)
         .exec()?)
 }
 

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Error, Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
 
-use crate::{arm, arrows, constant_time, kryoptic, no_std, setup, shell};
+use crate::{arm, arrows, constant_time, kryoptic, msrv, no_std, setup, shell};
 
 /// What to run of [`STEPS`].
 #[derive(Args)]
@@ -69,6 +69,12 @@ const STEPS: &[Step] = &[
         what: "packages depend on what they may",
         slow: false,
         run: arrows::run,
+    },
+    Step {
+        name: "msrv",
+        what: "every package says its MSRV, and nothing it depends on needs a newer Rust",
+        slow: false,
+        run: msrv::run,
     },
     Step {
         name: "clippy",
@@ -330,7 +336,7 @@ mod tests {
         assert_eq!(chosen(&[], false), names().collect::<Vec<_>>());
         assert_eq!(
             chosen(&[], true),
-            ["setup", "fmt", "arrows", "clippy", "no-std", "test"]
+            ["setup", "fmt", "arrows", "msrv", "clippy", "no-std", "test"]
         );
         // A named step runs though it is slow.
         assert_eq!(chosen(&["deny", "fmt"], false), ["fmt", "deny"]);
