@@ -160,9 +160,9 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "examples",
-        what: "the example programs build",
+        what: "the example programs build, and those that end by themselves run",
         slow: true,
-        run: || cargo("build --workspace --examples --all-features"),
+        run: examples,
     },
     Step {
         name: "bench",
@@ -267,6 +267,29 @@ fn clippy_sets() -> Result<()> {
     // Libraries alone: a program or a test may rightly need a backend.
     cargo("clippy --workspace --lib --no-default-features -- -D warnings")?;
     cargo("clippy --workspace --all-targets --all-features -- -D warnings")
+}
+
+/// The other examples are servers, and a client of the open Internet.
+fn examples() -> Result<()> {
+    cargo("build --workspace --examples --all-features")?;
+    for (example, says) in [
+        (
+            "mixed -- openssl+records=soft",
+            ["openssl", "handshake done"],
+        ),
+        (
+            "mutual_tls",
+            ["alice.test reads: welcome", "mallory.test is refused"],
+        ),
+    ] {
+        let words = format!("run -p keyway --all-features --example {example}");
+        let said = shell::output(shell::cargo().args(words.split(' ')))?;
+        println!("{said}");
+        if let Some(missing) = says.iter().find(|text| !said.contains(*text)) {
+            bail!("the example `{example}` does not say {missing:?}");
+        }
+    }
+    Ok(())
 }
 
 fn doc() -> Result<()> {
