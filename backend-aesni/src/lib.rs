@@ -39,9 +39,22 @@
 //!
 //! # Ruling kernels out
 //!
-//! The environment variable `KEYWAY_AESNI_OFF`, read once, lists sets of features that are
-//! not to be used: `avx512`, `vaes`, `aesni`, `ifma`, `avx2` on x86-64; `eor3`, `armaes`,
-//! `neon` on ARM. The next narrower kernel takes over, or another backend.
+//! The environment variable `KEYWAY_AESNI_OFF`, read once, is a list of what is not to be used,
+//! such as `avx512,vaes`. Each name rules out what builds on it, too:
+//!
+//! | name | rules out | what is left for AES, for ChaCha20 |
+//! |---|---|---|
+//! | `ifma` | ChaCha20-Poly1305 on AVX-512 | all, AVX2 |
+//! | `avx512` | everything on registers of 512 bits | VAES on AVX2, AVX2 |
+//! | `vaes` | AES on more than one block to a register | AES-NI, all |
+//! | `avx2` | everything on registers of more than 128 bits | AES-NI, none |
+//! | `aesni` | AES on x86-64 | none, all |
+//! | `eor3` | AES-GCM with the exclusive or of three | ARMv8 AES, all |
+//! | `armaes` | AES on ARM | none, all |
+//! | `neon` | everything on ARM | none, none |
+//!
+//! Another backend takes over where none is left. A word that is none of these rules out every
+//! kernel, which the capability table shows, so that a typing mistake does not go unnoticed.
 //!
 //! # Measuring
 //!
@@ -58,6 +71,8 @@ mod kernels;
 mod low;
 mod record;
 
+#[doc(hidden)]
+pub use kernels::kernels_unchecked;
 pub use kernels::{kernels, suites};
 
 /// This backend's name in the capability table.
