@@ -102,13 +102,13 @@ mod arm {
     token! {
         /// ARMv8 AES and PMULL.
         ArmAes, ["armaes", "neon"], is_aarch64_feature_detected,
-        ["neon", "aes"]
+        ["neon", "aes", "pmull"]
     }
 
     token! {
         /// The same with the three-way exclusive or of SHA-3's extension.
         ArmEor3, ["eor3", "armaes", "neon"], is_aarch64_feature_detected,
-        ["neon", "aes", "sha3"]
+        ["neon", "aes", "pmull", "sha3"]
     }
 
     token! {
