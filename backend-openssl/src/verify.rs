@@ -25,6 +25,11 @@ use crate::low;
 /// Lengths in bits of the RSA moduli that are accepted.
 pub(crate) const RSA_BITS: std::ops::RangeInclusive<i32> = 2048..=8192;
 
+/// The most bits of an RSA public exponent. It is the peer who chooses it, and each bit costs
+/// this side a squaring. No key in use comes near; the other backends and other stacks draw the
+/// line here too.
+const RSA_EXPONENT_BITS: i32 = 33;
+
 /// The signature algorithms that libcrypto has, the preferred one first. Ed25519 is not
 /// among them where only approved algorithms are loaded and it is not one.
 pub fn verification() -> Vec<Verification> {
@@ -254,7 +259,7 @@ fn rsa_key(der: &[u8]) -> Option<Rsa<Public>> {
     let make = || -> Result<_, ErrorStack> {
         let (modulus, exponent) = (BigNum::from_slice(modulus)?, BigNum::from_slice(exponent)?);
         // With the exponent 1 a signature is its own message: anyone could make it.
-        let sound = exponent.is_odd() && exponent.num_bits() > 1;
+        let sound = exponent.is_odd() && (2..=RSA_EXPONENT_BITS).contains(&exponent.num_bits());
         let fits = RSA_BITS.contains(&modulus.num_bits()) && modulus.is_odd() && sound;
         Ok((fits, Rsa::from_public_components(modulus, exponent)?))
     };
@@ -297,14 +302,53 @@ impl SignatureVerificationAlgorithm for RsaSignature {
 mod tests {
     use super::*;
 
+    /// Whether a key with this exponent is taken.
+    fn takes(exponent: &[u8]) -> bool {
+        let modulus = [&[2, 0x82, 1, 1, 0][..], &[0xff; 256]].concat();
+        let len = u8::try_from(exponent.len()).unwrap();
+        let exponent = [&[2, len], exponent].concat();
+        let whole = u8::try_from(modulus.len() + exponent.len() - 256).unwrap();
+        let der = [&[0x30, 0x82, 1, whole][..], &modulus, &exponent].concat();
+        rsa_key(&der).is_some()
+    }
+
     #[test]
     fn exponents_that_protect_nothing_are_refused() {
-        let modulus = [&[2, 0x82, 1, 1, 0][..], &[0xff; 256]].concat();
-        let key = |exponent: u8| {
-            let der = [&[0x30, 0x82, 1, 8][..], &modulus, &[2, 1, exponent]].concat();
-            rsa_key(&der).is_some()
-        };
-        assert!(key(3) && key(17));
-        assert!(!key(0) && !key(1) && !key(2));
+        assert!(takes(&[3]) && takes(&[17]));
+        assert!(!takes(&[0]) && !takes(&[1]) && !takes(&[2]));
+    }
+
+    #[test]
+    fn exponents_that_cost_much_are_refused() {
+        assert!(takes(&[1, 0, 1]) && takes(&[1, 0xff, 0xff, 0xff, 0xff]));
+        assert!(!takes(&[2, 0, 0, 0, 1]) && !takes(&[1, 0, 0, 0, 0, 0, 0, 0, 1]));
+        assert!(!takes(&[0x7f; 100]));
+    }
+
+    /// RFC 5480, section 2.2: the uncompressed form must be supported, and is the only one that
+    /// certificates use; `backend-soft` takes no other either.
+    #[test]
+    fn points_are_uncompressed() {
+        use openssl::bn::BigNumContext;
+        use openssl::ec::PointConversionForm as Form;
+
+        for (curve, algorithm) in [(&P256, ALGORITHMS[0].1), (&P384, ALGORITHMS[1].1)] {
+            let group = &curve.setup().unwrap().group;
+            let key = EcKey::generate(group).unwrap();
+            let hash = match algorithm.signature_alg_id() == alg_id::ECDSA_SHA256 {
+                true => HashAlgorithm::Sha256,
+                false => HashAlgorithm::Sha384,
+            };
+            let digest = digest(hash, b"message").unwrap();
+            let signature = EcdsaSig::sign(&digest, &key).unwrap().to_der().unwrap();
+            let mut ctx = BigNumContext::new().unwrap();
+            let mut verifies = |form| {
+                let point = key.public_key().to_bytes(group, form, &mut ctx).unwrap();
+                let verdict = algorithm.verify_signature(&point, b"message", &signature);
+                verdict.is_ok()
+            };
+            assert!(verifies(Form::UNCOMPRESSED));
+            assert!(!verifies(Form::COMPRESSED) && !verifies(Form::HYBRID));
+        }
     }
 }
