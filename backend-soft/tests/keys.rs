@@ -274,3 +274,31 @@ fn rsa_verification_refuses_long_moduli_and_odd_exponents() {
         }
     }
 }
+
+/// RFC 5480, section 2.2: the uncompressed form must be supported, and is the only one that
+/// certificates use; `backend-openssl` takes no other either.
+#[test]
+fn points_are_uncompressed() {
+    let provider = backend_soft::provider();
+    for (key, spki) in [
+        (file!("p256.pkcs8"), file!("p256.spki")),
+        (file!("p384.pkcs8"), file!("p384.spki")),
+    ] {
+        let key = pkcs8(key).unwrap();
+        let scheme = key.schemes()[0];
+        let spki = spki.into();
+        let public = PublicKey::from_spki(&spki).unwrap();
+        let signature = key.sign(scheme, b"message", &*provider.random);
+        let signature = signature.spin().unwrap();
+        let algorithm = provider.verification(scheme, public.algorithm).unwrap();
+        let verifies = |point: &[u8]| {
+            let verdict = algorithm.verify_signature(point, b"message", &signature);
+            verdict.is_ok()
+        };
+        let (x, y) = public.key[1..].split_at((public.key.len() - 1) / 2);
+        let odd = y[y.len() - 1] & 1;
+        assert!(verifies(public.key));
+        assert!(!verifies(&[&[2 + odd], x].concat()));
+        assert!(!verifies(&[&[6 + odd], x, y].concat()));
+    }
+}

@@ -86,9 +86,9 @@ fn verify(
     digest: &[u8],
     signature: &[u8],
 ) -> Result<(), p256::ecdsa::Error> {
-    // The forms of a point that certificates may carry (RFC 5480, section 2.2), and no other
-    // one that the decoder knows.
-    if !matches!(public_key.first(), Some(2..=4)) {
+    // The decoder knows more forms of a point. The uncompressed one is that which every
+    // implementation has (RFC 5480, section 2.2), and the only one that certificates use.
+    if public_key.first() != Some(&4) {
         return Err(p256::ecdsa::Error::new());
     }
     match curve {

@@ -83,7 +83,8 @@ impl SignatureVerificationAlgorithm for RsaVerification {
     }
 }
 
-/// Decodes a peer's RSAPublicKey. Lengths are checked before anything is computed.
+/// Decodes a peer's RSAPublicKey. Lengths are checked before anything is computed; the library
+/// then refuses exponents of more than 33 bits.
 fn public(der: &[u8]) -> Option<PublicKey> {
     const MAX_EXPONENT_LEN: usize = 8;
     let key = pkcs1::RsaPublicKeyRef::from_der(der).ok()?;
@@ -179,5 +180,26 @@ impl SigningKey for Rsa {
 
     fn implementation(&self) -> Implementation {
         cpu::implementation(cpu::PORTABLE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rsa::pkcs8::der::Encode;
+
+    /// The same line as in `backend-openssl`.
+    #[test]
+    fn exponents_that_cost_much_are_refused() {
+        let takes = |exponent: &[u8]| {
+            let key = pkcs1::RsaPublicKey {
+                modulus: pkcs1::UintRef::new(&[0xff; 256]).unwrap(),
+                public_exponent: pkcs1::UintRef::new(exponent).unwrap(),
+            };
+            public(&key.to_der().unwrap()).is_some()
+        };
+        assert!(takes(&[1, 0, 1]) && takes(&[1, 0xff, 0xff, 0xff, 0xff]));
+        assert!(!takes(&[2, 0, 0, 0, 1]) && !takes(&[1, 0, 0, 0, 0, 0, 0, 0, 1]));
+        assert!(!takes(&[0x7f; 100]));
     }
 }
