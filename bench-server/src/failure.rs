@@ -99,7 +99,11 @@ pub(crate) fn kind(error: &(dyn StdError + 'static)) -> Cow<'static, str> {
         return format!("wrong answer: {}", wrong.0).into();
     }
     if let Some(transport) = find::<io::Error>(error) {
-        return format!("transport: {}", transport.kind()).into();
+        return match transport.raw_os_error() {
+            // ENFILE and EMFILE, which the standard library has no kind for.
+            Some(23 | 24) => "transport: too many open files".into(),
+            _ => format!("transport: {}", transport.kind()).into(),
+        };
     }
     if let Some(http) = find::<hyper::Error>(error) {
         return match http {
@@ -172,6 +176,8 @@ mod tests {
     fn transport_errors_are_told_apart() {
         let reset = io::Error::from(io::ErrorKind::ConnectionReset);
         assert_eq!(kind(&reset), "transport: connection reset");
+        let many = io::Error::from_raw_os_error(24);
+        assert_eq!(kind(&many), "transport: too many open files");
         assert_eq!(kind(&TimedOut("handshake")), "timed out: handshake");
         assert_eq!(
             kind(&WrongAnswer("status 500".into())),
