@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 
-use crate::harness::{Files, arg, bench_server, run, text};
+use crate::harness::{Files, Refusing, arg, bench_server, run, text};
 
 /// Runs `bench-server` with `args`, and checks that it fails with one line that has each of
 /// `parts` in it.
@@ -69,10 +69,8 @@ fn unknown_backends() {
 
 #[test]
 fn load_without_a_server() {
-    // Free a moment ago: nobody else is likely to take it.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
+    let nobody = Refusing::new();
+    let address = nobody.address.to_string();
     let refuses = "Connection refused";
     refused(
         &["load", "--insecure", "--connect", &address],
@@ -86,5 +84,16 @@ fn load_without_a_server() {
     refused(
         &["load", "--ca", missing, "--connect", &address],
         &[missing, "cannot be read"],
+    );
+}
+
+#[test]
+fn load_with_a_file_that_cannot_be_written() {
+    // Told before the server is looked for.
+    let nobody = Refusing::new();
+    let (address, file) = (nobody.address.to_string(), "/nonexistent/results.json");
+    refused(
+        &["load", "--insecure", "--connect", &address, "--json", file],
+        &[file, "cannot be written", "No such file"],
     );
 }

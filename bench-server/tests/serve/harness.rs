@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 /// How long anything here may take.
@@ -69,6 +71,64 @@ fn wait(child: &mut Child, what: &str) -> ExitStatus {
     }
 }
 
+/// Asks again and again, with patience, until there is an answer.
+pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{what}: not within {PATIENCE:?}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Measures again and again, with patience: a machine may be busy with something else at a
+/// time, but not always.
+pub(crate) fn at_last<T>(mut measure: impl FnMut() -> Result<T, String>) -> T {
+    let begun = Instant::now();
+    loop {
+        match measure() {
+            Ok(value) => return value,
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+        }
+    }
+}
+
+/// A program that may start as if from a shell with this soft limit on file descriptors.
+pub(crate) fn with_few_files(limit: u32, program: &Command) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("ulimit -Sn {limit} && exec \"$0\" \"$@\"")])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .stdin(Stdio::null());
+    command
+}
+
+/// An address of the loopback interface that refuses connections until this is dropped: its
+/// port is taken, and nobody listens.
+pub(crate) struct Refusing {
+    _socket: Socket,
+    pub(crate) address: SocketAddr,
+}
+
+impl Refusing {
+    pub(crate) fn new() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        socket.bind(&any.into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        Self {
+            _socket: socket,
+            address,
+        }
+    }
+}
+
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -84,12 +144,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
-        let args: Vec<_> = args.into_iter().collect();
-        let mut child = bench_server(["serve", "--listen", "127.0.0.1:0"])
-            .args(&args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = bench_server(["serve", "--listen", "127.0.0.1:0"]);
+        command.args(args);
+        Self::spawn(command)
+    }
+
+    /// The same by a command that [`bench_server`] made.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let echoes = command.get_args().any(|arg| arg == "--echo");
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut start = String::new();
         // The commands are the last lines, and openssl's is the first of them.
@@ -97,7 +160,7 @@ impl Server {
             let read = stdout.read_line(&mut start).unwrap();
             assert!(read > 0, "the server ended: {start:?}");
         }
-        if !args.contains(&"--echo") {
+        if !echoes {
             stdout.read_line(&mut start).unwrap();
         }
         let address = start
@@ -177,6 +240,13 @@ impl Server {
         self.stopped()
     }
 
+    /// The next line that it prints.
+    pub(crate) fn next_line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line
+    }
+
     /// Waits for its end. Returns what it printed since its start.
     pub(crate) fn stopped(mut self) -> String {
         let status = wait(&mut self.child, "the server");
@@ -202,36 +272,99 @@ pub(crate) struct OpensslServer {
 
 impl OpensslServer {
     pub(crate) fn start<'a>(files: &Files, args: impl IntoIterator<Item = &'a str>) -> Self {
-        // Free a moment ago: nobody else is likely to take it.
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
-        let child = Command::new("openssl")
-            .args(["s_server", "-quiet", "-tls1_3", "-accept"])
-            .arg(address.to_string())
+        let mut child = Command::new("openssl")
+            .args(["s_server", "-tls1_3", "-accept", "127.0.0.1:0"])
             .arg("-cert")
             .arg(&files.cert)
             .arg("-key")
             .arg(&files.key)
             .args(args)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("openssl cannot be run; is it installed?");
-        let server = Self { child, address };
-        let begun = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            assert!(begun.elapsed() < PATIENCE, "openssl does not listen");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        server
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut printed = String::new();
+        let address = loop {
+            let read = stdout.read_line(&mut printed).unwrap();
+            assert!(read > 0, "openssl does not listen: {printed}");
+            let line = printed.lines().last().unwrap_or_default();
+            if let Some(address) = line.strip_prefix("ACCEPT ") {
+                break address.trim().parse().unwrap();
+            }
+        };
+        // Read on, so that it is never held up.
+        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        Self { child, address }
     }
 }
 
 impl Drop for OpensslServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `nginx` that answers every request with 200 and a line.
+pub(crate) struct Nginx {
+    child: Child,
+    _directory: TempDir,
+    pub(crate) address: SocketAddr,
+}
+
+impl Nginx {
+    /// The program, where systems install it.
+    pub(crate) fn program() -> Option<PathBuf> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        // Where servers are for those who are not root.
+        let more = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+        let mut all = std::env::split_paths(&path).chain(more);
+        all.find_map(|dir| Some(dir.join("nginx")).filter(|file| file.is_file()))
+    }
+
+    pub(crate) fn start(program: &Path, files: &Files) -> Self {
+        // It inherits the socket, as a newer nginx does from an older one: the port is never
+        // free in between.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let dir = directory.path().display();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|what| format!("  {what}_temp_path {dir}/{what};\n"))
+            .concat();
+        let (cert, key) = (files.cert.display(), files.key.display());
+        let config = format!(
+            "daemon off;\npid {dir}/pid;\nerror_log stderr;\nevents {{}}\n\
+             http {{\n{temporary}  access_log off;\n  server {{\n    listen {address} ssl;\n    \
+             ssl_certificate {cert};\n    ssl_certificate_key {key};\n    \
+             ssl_protocols TLSv1.3;\n    return 200 \"hello\\n\";\n  }}\n}}\n"
+        );
+        let file = directory.path().join("nginx.conf");
+        fs::write(&file, config).unwrap();
+        let child = Command::new(program)
+            .args(["-e", "stderr", "-p"])
+            .arg(directory.path())
+            .arg("-c")
+            .arg(&file)
+            .env("NGINX", "0;")
+            .stdin(OwnedFd::from(listener))
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            _directory: directory,
+            address,
+        }
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Asked, and not killed: its worker has to end too.
+        let pid = self.child.id().to_string();
+        let _ = Command::new("kill").args(["-s", "TERM", &pid]).status();
         let _ = self.child.wait();
     }
 }
