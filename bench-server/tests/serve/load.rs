@@ -1,11 +1,15 @@
 //! The load generator, against this server and against others.
 
+use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::harness::{Files, OpensslServer, Server, arg, bench_server, run, text};
+use crate::harness::{
+    Files, Nginx, OpensslServer, Server, arg, at_last, bench_server, run, text, with_few_files,
+};
 
 /// A short measurement with few connections.
 const SHORT: [&str; 4] = ["--duration", "1", "--connections", "4"];
@@ -88,27 +92,109 @@ fn an_echo_is_compared() {
 fn a_rate_is_kept() {
     let server = Server::start([]);
     let rate = ["--mode", "request", "--rate", "40", "--duration", "1.5"];
-    let results = server.load([&rate[..], &["--connections", "3"]].concat());
-    without_failures(&results);
-    let done = count(&results, "operations.done");
-    let not_done = count(&results, "operations.not_done_in_time");
-    assert_eq!(count(&results, "operations.due"), 60);
-    assert_eq!(done + not_done, 60);
-    assert!(done >= 50, "{results}");
+    at_last(|| {
+        let results = server.load([&rate[..], &["--connections", "3"]].concat());
+        without_failures(&results);
+        let done = count(&results, "operations.done");
+        let not_done = count(&results, "operations.not_done_in_time");
+        assert_eq!(count(&results, "operations.due"), 60);
+        assert_eq!(done + not_done, 60);
+        (done >= 50)
+            .then_some(())
+            .ok_or_else(|| format!("few are done in time: {results}"))
+    });
 }
 
 #[test]
 fn a_rate_that_is_too_high_shows_in_the_latency() {
     let server = Server::start([]);
-    let results = server.load(short(&["--mode", "handshake", "--rate", "1000000"]));
+    at_last(|| {
+        let results = server.load(short(&["--mode", "handshake", "--rate", "1000000"]));
+        let done = count(&results, "operations.done");
+        assert_eq!(
+            count(&results, "operations.not_done_in_time") + done,
+            1_000_000
+        );
+        // Those done last were due a few milliseconds after the start, a second ago.
+        let slowest = results["operations"]["latency"]["max_us"].as_f64().unwrap();
+        (slowest > 800_000.0)
+            .then_some(())
+            .ok_or_else(|| format!("the last ended early: {results}"))
+    });
+}
+
+#[test]
+fn a_warm_up_does_not_count() {
+    let server = Server::start([]);
+    let args = ["--mode", "request", "--connections", "1"];
+    let time = ["--warm-up", "1", "--duration", "1"];
+    at_last(|| {
+        let results = server.load([args, time].concat());
+        without_failures(&results);
+        if count(&results, "operations.done_in_warm_up") == 0 {
+            return Err(format!("nothing was done in the warm-up: {results}"));
+        }
+        // The only handshake was before the first request.
+        assert_eq!(count(&results, "handshakes.done"), 0, "{results}");
+        Ok(())
+    });
+}
+
+#[test]
+fn thousands_of_connections_are_answered() {
+    const CONNECTIONS: u64 = 2500;
+    // As many as a shell usually lets a program have: both have to ask for more.
+    const FEW: u32 = 256;
+    let (_, hard) = rlimit::Resource::NOFILE.get().unwrap();
+    if hard < CONNECTIONS + 500 {
+        println!("skipped: thousands of connections: {hard} file descriptors are allowed");
+        return;
+    }
+    let serve = bench_server(["serve", "--listen", "127.0.0.1:0"]);
+    let server = Server::spawn(with_few_files(FEW, &serve));
+    // Connections take the requests in turn: the first of each opens it. It is far less than
+    // a machine can do, so that a busy one is in time as well.
+    let mut load = bench_server(["load", "--json", "-", "--ca", server.ca()]);
+    load.args(["--connect", &server.address.to_string()])
+        .args(["--connections", &CONNECTIONS.to_string()])
+        .args(["--mode", "request", "--path", "/bytes/10"])
+        .args(["--rate", "400", "--duration", "15"]);
+    let output = run(&mut with_few_files(FEW, &load), b"");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let results: Value = serde_json::from_slice(&output.stdout).unwrap();
+    without_failures(&results);
+    assert_eq!(count(&results, "handshakes.done"), CONNECTIONS, "{results}");
     let done = count(&results, "operations.done");
-    assert_eq!(
-        count(&results, "operations.not_done_in_time") + done,
-        1_000_000
+    assert!(done >= CONNECTIONS, "{results}");
+    assert_eq!(count(&results, "bytes.received"), 10 * done);
+    let counters = server.stop();
+    // And the one that looked whether the server is there.
+    let accepted = format!("{} accepted, 0 open", CONNECTIONS + 1);
+    assert!(counters.contains(&accepted), "{counters}");
+    assert!(!counters.contains("failed "), "{counters}");
+}
+
+#[test]
+fn results_go_to_the_file_even_if_nobody_reads_the_text() {
+    let server = Server::start([]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("results.json");
+    let address = server.address.to_string();
+    let mut command = bench_server(["load", "--connect", &address, "--ca", server.ca()]);
+    command.args(SHORT).args(["--json", arg(&file)]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    command.stdout(writer).stderr(Stdio::piped());
+    let output = command.spawn().unwrap().wait_with_output().unwrap();
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("cannot write to the standard output"),
+        "{error}"
     );
-    // Those done last were due a few milliseconds after the start, a second ago.
-    let slowest = results["operations"]["latency"]["max_us"].as_f64().unwrap();
-    assert!(slowest > 800_000.0, "{results}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    let results = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    without_failures(&results);
 }
 
 #[test]
@@ -230,5 +316,33 @@ fn a_refusal_is_named_in_every_mode() {
         let output = run(command.args(SHORT).args(["--mode", mode]), b"");
         let error = text(&output.stderr);
         assert!(error.contains("certificate_required"), "{mode}: {error}");
+    }
+}
+
+#[test]
+fn nginx_is_put_under_load_as_well() {
+    let Some(program) = Nginx::program() else {
+        println!("skipped: nginx: not installed");
+        return;
+    };
+    let files = Files::server();
+    let server = Nginx::start(&program, &files);
+    let address = server.address.to_string();
+    for mode in ["handshake", "request"] {
+        let mut command = bench_server(["load", "--connect", &address, "--ca", arg(&files.ca)]);
+        command.args(SHORT).args(["--mode", mode, "--json", "-"]);
+        let output = run(&mut command, b"");
+        assert!(output.status.success(), "{mode}: {}", text(&output.stderr));
+        let results: Value = serde_json::from_slice(&output.stdout).unwrap();
+        without_failures(&results);
+        if mode == "request" {
+            let done = count(&results, "operations.done");
+            assert_eq!(count(&results, "bytes.received"), 6 * done);
+            // It keeps connections for a thousand requests.
+            assert!(
+                count(&results, "handshakes.done") <= 4 + done / 1000,
+                "{results}"
+            );
+        }
     }
 }
