@@ -43,8 +43,9 @@ pub(crate) struct Module {
 
 struct Gate {
     generation: u64,
-    /// Calls under way, or sequences of calls that must see one generation.
-    inside: usize,
+    /// Calls under way, or sequences of calls that must see one generation: since when.
+    inside: Vec<(u64, Instant)>,
+    last: u64,
     /// Closed while the module is being initialised again.
     closed: bool,
     initialized: bool,
@@ -62,6 +63,7 @@ struct Recovery {
 pub(crate) struct Entered<'a> {
     module: &'a Module,
     generation: u64,
+    number: u64,
 }
 
 impl Entered<'_> {
@@ -77,10 +79,22 @@ impl Entered<'_> {
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         let mut gate = lock(&self.module.gate);
-        gate.inside -= 1;
-        if gate.inside == 0 && (gate.closed || self.module.serial) {
+        gate.inside.retain(|(number, _)| *number != self.number);
+        if gate.inside.is_empty() && (gate.closed || self.module.serial) {
             self.module.changed.notify_all();
         }
+    }
+}
+
+impl Gate {
+    /// How many have been inside for `limit` or longer.
+    fn hanging(&self, limit: Duration) -> usize {
+        let now = Instant::now();
+        let hangs = |since: Instant| now.saturating_duration_since(since) >= limit;
+        self.inside
+            .iter()
+            .filter(|(_, since)| hangs(*since))
+            .count()
     }
 }
 
@@ -105,7 +119,8 @@ impl Module {
             serial: is_serial(path),
             gate: Mutex::new(Gate {
                 generation: 1,
-                inside: 0,
+                inside: Vec::new(),
+                last: 0,
                 closed: false,
                 initialized: true,
                 retired: false,
@@ -120,7 +135,7 @@ impl Module {
     /// for whoever is inside.
     pub(crate) fn enter(&self) -> Result<Entered<'_>, Failure> {
         let mut gate = lock(&self.gate);
-        while gate.closed || self.serial && gate.inside > 0 {
+        while gate.closed || self.serial && !gate.inside.is_empty() {
             gate = self
                 .changed
                 .wait(gate)
@@ -132,12 +147,14 @@ impl Module {
                 code: Code::new(sys::CKR_CRYPTOKI_NOT_INITIALIZED),
             });
         }
-        gate.inside += 1;
-        let generation = gate.generation;
+        gate.last += 1;
+        let (generation, number) = (gate.generation, gate.last);
+        gate.inside.push((number, Instant::now()));
         drop(gate);
         Ok(Entered {
             module: self,
             generation,
+            number,
         })
     }
 
@@ -161,17 +178,22 @@ impl Module {
         token
     }
 
-    /// Closes the gate and waits until nobody is inside.
+    /// Closes the gate and waits until nobody is inside. Not if somebody hangs there: other
+    /// tokens of the module would stand still meanwhile, and for nothing.
     fn quiesce(&self, limit: Duration) -> Result<(), Reason> {
+        // Twice the time that is waited for calls that are in order.
+        let hangs = limit.saturating_mul(2);
         let until = Instant::now() + limit;
         let mut gate = lock(&self.gate);
+        let hanging = gate.hanging(hangs);
+        if hanging > 0 {
+            return Err(Reason::Hanging(hanging));
+        }
         gate.closed = true;
-        while gate.inside > 0 {
-            // Whoever waited here before may have opened it when its time was over.
-            gate.closed = true;
+        while !gate.inside.is_empty() {
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let inside = gate.inside;
+            if left.is_zero() || gate.hanging(hangs) > 0 {
+                let inside = gate.inside.len();
                 gate.closed = false;
                 drop(gate);
                 self.changed.notify_all();
@@ -184,7 +206,8 @@ impl Module {
     }
 
     /// Finalises and initialises the module again, unless somebody has since generation
-    /// `seen`. Whoever calls is not inside.
+    /// `seen`. Whoever calls is not inside; those that are have `quiesce` to come out, and a
+    /// call that takes twice as long hangs.
     ///
     /// Returns whether this call did it. It is not done more often than every `interval`,
     /// nor more than half of the time.
@@ -437,6 +460,24 @@ mod tests {
         // Who saw the new one fail comes too early.
         assert!(module.recover(2, LONG, LONG).is_err());
         assert_eq!(module.generation(), 2);
+    }
+
+    /// Who hangs is not waited for, as nobody else could enter meanwhile.
+    #[test]
+    fn a_call_that_hangs_closes_no_gate() {
+        let (_turn, library) = mock();
+        let module = Module::with_library(library, "mock".as_ref(), None).unwrap();
+        let hanging = module.enter().unwrap();
+        lock(&module.gate).inside[0].1 -= 2 * LONG;
+        let start = Instant::now();
+        assert_eq!(
+            module.recover(1, Duration::ZERO, LONG),
+            Err(Reason::Hanging(1))
+        );
+        assert!(start.elapsed() < LONG / 2);
+        drop(hanging);
+        // The attempt took no time, so that the next one need not wait.
+        assert_eq!(module.recover(1, Duration::ZERO, LONG), Ok(true));
     }
 
     #[test]
