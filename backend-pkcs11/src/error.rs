@@ -8,7 +8,7 @@ use crypto_api::SignatureScheme;
 
 use crate::code::{Class, Failure, Profile};
 use crate::pin::PinError;
-use crate::uri::UriError;
+use crate::uri::{ObjectType, UriError};
 
 /// Why a key could not be opened. Says which key, by its URI without the PIN.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +86,13 @@ pub enum Reason {
         what: &'static str,
         /// The ones that fit, as URIs.
         found: Vec<String>,
+    },
+    /// The URI's `type` is that of another kind of object.
+    WrongType {
+        /// What is looked for.
+        what: &'static str,
+        /// What the URI says.
+        found: ObjectType,
     },
     /// The key's CKA_SIGN is false.
     NotForSigning,
@@ -182,6 +189,9 @@ impl fmt::Display for Reason {
             Self::ManyObjects { what, found } => {
                 write!(f, "several objects fit as the {what}, add id or object: ")?;
                 list(f, found)
+            }
+            Self::WrongType { what, found } => {
+                write!(f, "the URI's type={found} is not that of a {what}")
             }
             Self::NotForSigning => {
                 f.write_str("the key may not sign: its attribute CKA_SIGN is false")

@@ -85,6 +85,14 @@ impl ObjectType {
     ];
 }
 
+/// As the `type` attribute has it.
+impl fmt::Display for ObjectType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = Self::ALL.into_iter().find(|(_, each)| each == self);
+        f.write_str(found.map_or("", |(name, _)| name))
+    }
+}
+
 /// What is wrong with a URI. Nothing of it is quoted: a PIN that should have been encoded may
 /// look like anything, such as further attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -369,9 +377,7 @@ impl fmt::Display for Uri {
             separator = ";";
         }
         if let Some(class) = self.object_type {
-            let found = ObjectType::ALL.into_iter().find(|(_, each)| *each == class);
-            let name = found.map_or("", |(name, _)| name);
-            write!(f, "{separator}type={name}")?;
+            write!(f, "{separator}type={class}")?;
         }
         separator = "?";
         let path = self.module_path.as_deref().map(Path::to_string_lossy);

@@ -29,6 +29,10 @@ pub(crate) fn private_key(
     known: Option<&PublicHalf>,
 ) -> Result<Found, Reason> {
     const WHAT: &str = "private key";
+    // A URI of something else is a mistake, even if a key has that label too.
+    if let Some(found @ (ObjectType::Data | ObjectType::SecretKey)) = uri.object_type {
+        return Err(Reason::WrongType { what: WHAT, found });
+    }
     let wanted = Wanted {
         label: uri.object.as_deref(),
         id: uri.id.as_deref(),
@@ -110,8 +114,7 @@ fn by_companion(
         let excluded = match uri.object_type {
             Some(ObjectType::Certificate) => class != sys::CKO_CERTIFICATE,
             Some(ObjectType::Public) => class != sys::CKO_PUBLIC_KEY,
-            Some(ObjectType::Data | ObjectType::SecretKey) => true,
-            Some(ObjectType::Private) | None => false,
+            _ => false,
         };
         if excluded {
             continue;
@@ -160,6 +163,10 @@ pub(crate) fn public_key_handle(
 /// The one secret key that the URI means.
 pub(crate) fn secret_key(look: &Look<'_>, uri: &Uri) -> Result<CK_OBJECT_HANDLE, Reason> {
     const WHAT: &str = "secret key";
+    match uri.object_type {
+        None | Some(ObjectType::SecretKey) => {}
+        Some(found) => return Err(Reason::WrongType { what: WHAT, found }),
+    }
     let wanted = Wanted {
         label: uri.object.as_deref(),
         id: uri.id.as_deref(),
