@@ -292,7 +292,7 @@ impl Builder {
                 always_authenticate: place.found.always_authenticate,
                 verify: self.settings.verify,
                 random: self.random.clone(),
-                uri,
+                uri: uri.without_pin(),
             };
             places.push(Place::new(&name, shown, &place.reached, Box::new(duty)));
             modules.push(place.reached.module);

@@ -181,7 +181,10 @@ fn bytes(part: Part, name: &'static str, value: &str) -> Result<Zeroizing<Vec<u8
         }
         rest = behind;
     }
-    Ok(Zeroizing::new(percent_decode_str(value).collect()))
+    // At once as large as it may get, so that no reallocation leaves a part of a PIN behind.
+    let mut decoded = Zeroizing::new(Vec::with_capacity(value.len()));
+    decoded.extend(percent_decode_str(value));
+    Ok(decoded)
 }
 
 fn text(part: Part, name: &'static str, value: &str) -> Result<String, UriError> {
@@ -258,6 +261,14 @@ impl Uri {
             // A vendor's query attribute cannot change which object is meant.
             _ if name.starts_with("x-") => Ok(()),
             _ => Err(UriError::Unknown(at)),
+        }
+    }
+
+    /// The same without the PIN, for what outlives the login.
+    pub(crate) fn without_pin(&self) -> Self {
+        Self {
+            pin_value: None,
+            ..self.clone()
         }
     }
 
