@@ -10,6 +10,7 @@
 //! | `uri`, `pin` | which key (RFC 7512), and the PIN that opens it |
 //! | `builder`, `opening` | what a program decides; opening on a thread of its own |
 //! | `module`, `token` | the process's use of a module: initialised once, again after a loss; slots and login |
+//! | `shared`, `process` | what one thread finds out for all, and is not held up in; what a forked child does not share |
 //! | `object`, `der` | finding the key, its public half and its certificates |
 //! | `mechanism`, `pss`, `verify` | which mechanism makes which signature of TLS, checked |
 //! | `signing`, `place` | opening and trying a key; the way to it through session and login |
@@ -99,8 +100,10 @@ mod opening;
 mod pin;
 mod place;
 mod pool;
+mod process;
 mod pss;
 mod rotate;
+mod shared;
 mod signing;
 mod ticket;
 mod token;

@@ -4,13 +4,16 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cryptoki_sys as sys;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::code::{Code, Profile};
+use crate::module::lock;
+use crate::process::PerProcess;
 use crate::uri::Uri;
 
 /// The bytes of a PIN, wiped when dropped.
@@ -23,7 +26,11 @@ const LONGEST: u64 = 4096;
 ///
 /// It is asked for at each login: at the start, and when the token has been lost and is
 /// back. So a PIN that changes needs no restart when the file or callback gives the new one.
-/// The bytes are wiped after use. `Debug` shows the place and never the PIN.
+///
+/// Every copy is wiped when it is given up: after the login, or with the key if it was passed
+/// as a value or through a descriptor, or the key wants it for each signature
+/// (CKA_ALWAYS_AUTHENTICATE). A PIN that was refused is kept, to be recognised. `Debug` shows
+/// the place and never the PIN.
 #[derive(Clone)]
 pub struct Pin(Source);
 
@@ -34,7 +41,8 @@ enum Source {
     Value(Arc<PinBytes>),
     File(PathBuf),
     Environment(String),
-    Descriptor(u32, Arc<Mutex<Option<PinBytes>>>),
+    /// Its number, and what was read there.
+    Descriptor(u32, Arc<Mutex<PinBytes>>),
     Callback(Arc<Callback>),
     ProtectedPath,
 }
@@ -58,9 +66,22 @@ impl Pin {
 
     /// What can be read from an open file descriptor of this process, such as a pipe from
     /// whoever started it. It is read once and kept in memory, because a pipe gives its
-    /// content only once.
+    /// content only once; a copy of this value does not read it again.
     pub fn descriptor(number: u32) -> Self {
         Self(Source::Descriptor(number, Arc::default()))
+    }
+
+    /// The same for all URIs of this process that name the descriptor: it is read for the
+    /// first of them, and later it may be closed, or be something else.
+    fn descriptor_of_process(number: u32) -> Self {
+        static READ: PerProcess<Mutex<Vec<(u32, Arc<Mutex<PinBytes>>)>>> = PerProcess::new();
+        let mut read = lock(READ.get());
+        if let Some((_, kept)) = read.iter().find(|(each, _)| *each == number) {
+            return Self(Source::Descriptor(number, kept.clone()));
+        }
+        let kept = Arc::default();
+        read.push((number, Arc::clone(&kept)));
+        Self(Source::Descriptor(number, kept))
     }
 
     /// What a function returns, given the label of the token; its error becomes part of the
@@ -97,12 +118,16 @@ impl Pin {
             let number = number
                 .parse()
                 .map_err(|_| PinError::Source("pin-source: fd: needs a number".into()))?;
-            return Ok(Some(Self::descriptor(number)));
+            return Ok(Some(Self::descriptor_of_process(number)));
         }
         // `file:/path` and `file:///path` are the same (RFC 8089, section 2).
         let path = source.strip_prefix("file:").unwrap_or(source);
         let path = path.strip_prefix("//").unwrap_or(path);
         Ok(Some(Self::file(path)))
+    }
+
+    fn is_entered_by_hand(&self) -> bool {
+        matches!(self.0, Source::ProtectedPath)
     }
 
     /// The PIN for the token of this label; `None` if the token asks for it itself.
@@ -118,16 +143,15 @@ impl Pin {
                     PinError::Source(format!("the environment variable {name} is not set"))
                 })?,
             Source::Descriptor(number, kept) => {
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                if kept.is_none() {
-                    let pin = File::open(format!("/dev/fd/{number}"))
+                let mut kept = lock(kept);
+                if kept.is_empty() {
+                    *kept = File::open(format!("/dev/fd/{number}"))
                         .and_then(read)
                         .map_err(|error| {
                             PinError::Source(format!("file descriptor {number}: {error}"))
                         })?;
-                    *kept = Some(pin);
                 }
-                kept.clone().unwrap_or_default()
+                kept.clone()
             }
             Source::Callback(ask) => {
                 let pin = ask(label).map_err(PinError::Source)?;
@@ -165,18 +189,32 @@ pub(crate) struct Credentials {
     pub(crate) pin: Option<Pin>,
     /// How the token's answer is to be understood.
     pub(crate) profile: Profile,
+    /// How long a thread waits for what another one is doing for all.
+    pub(crate) patience: Duration,
 }
 
+/// How long a person may take who enters a PIN.
+const AT_THE_PAD: Duration = Duration::from_secs(60);
+
 impl Credentials {
-    /// The PIN to present to this token; `None` if it asks for it itself.
+    pub(crate) fn new(pin: Option<Pin>, profile: Profile, hang_limit: Duration) -> Self {
+        // Half, so that a thread that has waited has time left for its own try.
+        let mut patience = hang_limit / 2;
+        if pin.as_ref().is_none_or(Pin::is_entered_by_hand) {
+            patience = patience.max(AT_THE_PAD);
+        }
+        Self {
+            pin,
+            profile,
+            patience,
+        }
+    }
+
+    /// Whether a PIN may be presented to this token at all.
     ///
     /// # Errors
-    /// That there is none, or that none should be presented.
-    pub(crate) fn pin_for(
-        &self,
-        info: &sys::CK_TOKEN_INFO,
-        label: &str,
-    ) -> Result<Option<PinBytes>, PinError> {
+    /// Why none should.
+    pub(crate) fn check(info: &sys::CK_TOKEN_INFO) -> Result<(), PinError> {
         let has = |flag| info.flags & flag != 0;
         if has(sys::CKF_USER_PIN_LOCKED) {
             return Err(PinError::Locked);
@@ -187,7 +225,20 @@ impl Credentials {
         if has(sys::CKF_USER_PIN_FINAL_TRY) {
             return Err(PinError::FinalTry);
         }
-        let own_entry = has(sys::CKF_PROTECTED_AUTHENTICATION_PATH);
+        Ok(())
+    }
+
+    /// The PIN to present to this token; `None` if it asks for it itself.
+    ///
+    /// # Errors
+    /// That there is none, or that none should be presented.
+    pub(crate) fn pin_for(
+        &self,
+        info: &sys::CK_TOKEN_INFO,
+        label: &str,
+    ) -> Result<Option<PinBytes>, PinError> {
+        Self::check(info)?;
+        let own_entry = info.flags & sys::CKF_PROTECTED_AUTHENTICATION_PATH != 0;
         match self.pin.as_ref().map(|pin| pin.get(label)).transpose()? {
             Some(None) if !own_entry => {
                 let why = "the token has no protected authentication path to enter it on";
@@ -280,34 +331,57 @@ const MOST_REFUSED: usize = 8;
 /// Tokens lock after a few wrong PINs, and a server that reconnects would use them up in
 /// seconds; so would two keys whose wrong PINs take turns, if only the last were kept.
 #[derive(Default)]
-pub(crate) struct Latch(Vec<(Option<PinBytes>, Code)>);
+pub(crate) struct Latch {
+    refused: Vec<(Option<Arc<PinBytes>>, Code)>,
+    /// How many it has refused, all in all.
+    refusals: usize,
+    /// Whether the token took the last one.
+    proven: bool,
+}
 
 impl Latch {
     /// Whether `pin` may be presented.
     pub(crate) fn check(&self, pin: Option<&[u8]>) -> Result<(), PinError> {
-        let same = |refused: &Option<PinBytes>| match (refused, pin) {
+        let same = |refused: &Option<Arc<PinBytes>>| match (refused, pin) {
             (Some(refused), Some(pin)) => bool::from(refused.ct_eq(pin)),
             // Entered by hand: the next entry may be right, but nobody stands at a server's
             // pad each time that it reconnects.
             (None, None) => true,
             _ => false,
         };
-        if let Some((_, code)) = self.0.iter().find(|(refused, _)| same(refused)) {
+        if let Some((_, code)) = self.refused.iter().find(|(refused, _)| same(refused)) {
             return Err(PinError::Latched(*code));
         }
-        if self.0.len() >= MOST_REFUSED {
+        if self.refused.len() >= MOST_REFUSED {
             return Err(PinError::ManyRefused);
         }
         Ok(())
     }
 
     /// Remembers that the token refused `pin`.
-    pub(crate) fn refuse(&mut self, pin: Option<PinBytes>, code: Code) {
-        self.0.push((pin, code));
+    pub(crate) fn refuse(&mut self, pin: Option<Arc<PinBytes>>, code: Code) {
+        self.proven = false;
+        self.refusals += 1;
+        // Known already if several threads presented it, which is one PIN all the same.
+        if self.check(pin.as_ref().map(|pin| &pin[..])).is_ok() {
+            self.refused.push((pin, code));
+        }
     }
 
-    /// Forgets them: the token has taken a PIN, and counts from the beginning.
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
+    pub(crate) fn refusals(&self) -> usize {
+        self.refusals
+    }
+
+    /// Forgets them: the token has taken a PIN, and counts from the beginning. Not if it has
+    /// refused one since, when there were `refusals`: then it is not known which was first.
+    pub(crate) fn accept(&mut self, refusals: usize) {
+        if self.refusals == refusals {
+            self.refused.clear();
+            self.proven = true;
+        }
+    }
+
+    pub(crate) fn is_proven(&self) -> bool {
+        self.proven
     }
 }

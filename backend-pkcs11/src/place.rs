@@ -13,6 +13,7 @@ use crate::meter::PlaceMeter;
 use crate::module::{Entered, Module, ModuleUse, lock};
 use crate::object::Look;
 use crate::pin::{Credentials, Pin};
+use crate::shared::Shared;
 use crate::token::{Token, check_library};
 use crate::uri::Uri;
 
@@ -75,7 +76,7 @@ impl Reached {
             None => Pin::from_uri(uri)?,
         };
         let profile = builder.profile.clone();
-        let credentials = Credentials { pin, profile };
+        let credentials = Credentials::new(pin, profile, builder.settings.hang_limit);
         let module = ModuleUse::of(&path, builder.module_arguments.as_deref())?;
         let entered = module.enter()?;
         check_library(&entered, uri)?;
@@ -99,7 +100,7 @@ pub(crate) struct Place {
     pub(crate) credentials: Credentials,
     pub(crate) duty: Box<dyn Duty>,
     pub(crate) meter: PlaceMeter,
-    pub(crate) located: Mutex<Option<(u64, Located)>>,
+    pub(crate) located: Shared<Option<(u64, Located)>>,
     /// When a fresh start was last tried though the token answers.
     pub(crate) fresh_start: Mutex<Option<Instant>>,
 }
@@ -124,7 +125,7 @@ impl Place {
             token,
             credentials: reached.credentials.clone(),
             duty,
-            located: Mutex::new(None),
+            located: Shared::default(),
             fresh_start: Mutex::new(None),
         }
     }
@@ -150,21 +151,26 @@ impl Place {
         let outcome = self.seated_inside(&entered, session, work);
         outcome.map_err(|reason| {
             self.close(&entered, session);
-            if let Reason::Call(failure) = &reason {
-                self.meter.code(failure.code);
-                if failure.is(sys::CKR_USER_NOT_LOGGED_IN) {
-                    self.token.logged_out(&entered);
+            let stale = match &reason {
+                Reason::Call(failure) => {
+                    self.meter.code(failure.code);
+                    if failure.is(sys::CKR_USER_NOT_LOGGED_IN) {
+                        self.token.logged_out(&entered);
+                    }
+                    [
+                        sys::CKR_KEY_HANDLE_INVALID,
+                        sys::CKR_OBJECT_HANDLE_INVALID,
+                        sys::CKR_USER_NOT_LOGGED_IN,
+                    ]
+                    .iter()
+                    .any(|code| failure.is(*code))
                 }
-                if [
-                    sys::CKR_KEY_HANDLE_INVALID,
-                    sys::CKR_OBJECT_HANDLE_INVALID,
-                    sys::CKR_USER_NOT_LOGGED_IN,
-                ]
-                .iter()
-                .any(|code| failure.is(*code))
-                {
-                    lock(&self.located).take();
-                }
+                // The handle may be another key's by now, or another secret's.
+                Reason::WrongSignature | Reason::OtherKey => true,
+                _ => false,
+            };
+            if stale {
+                self.located.with(Option::take);
             }
             Trouble { reason, generation }
         })
@@ -190,7 +196,7 @@ impl Place {
                     self.token.logged_out(entered);
                     self.token.ready(entered, &self.credentials)?;
                     // Tokens forget the handles of private objects with the login.
-                    lock(&self.located).take();
+                    self.located.with(Option::take);
                 }
                 handle
             }
@@ -211,12 +217,16 @@ impl Place {
 
     /// The key's handles: looked up once per generation, as that is slow.
     fn locate(&self, look: &Look<'_>) -> Result<Located, Reason> {
-        let mut known = lock(&self.located);
-        match *known {
-            Some((generation, located)) if generation == look.entered.generation() => Ok(located),
-            _ => {
+        let now = look.entered.generation();
+        let known = |known: &Option<(u64, Located)>| {
+            let known = known.filter(|(generation, _)| *generation == now);
+            known.map(|(_, located)| located)
+        };
+        match self.located.get(1, self.credentials.patience, known) {
+            Ok(located) => Ok(located),
+            Err(_turn) => {
                 let located = self.duty.locate(look)?;
-                *known = Some((look.entered.generation(), located));
+                self.located.with(|known| *known = Some((now, located)));
                 Ok(located)
             }
         }

@@ -446,10 +446,8 @@ mod tests {
             proof: Proof::None,
         };
         let signed = |pin: &str, always| {
-            let credentials = Credentials {
-                pin: Some(Pin::value(pin.to_owned())),
-                profile: Profile::standard(),
-            };
+            let pin = Some(Pin::value(pin.to_owned()));
+            let credentials = Credentials::new(pin, Profile::standard(), Duration::MAX);
             let seat = Seat {
                 entered: &entered,
                 session: 1,

@@ -11,15 +11,21 @@ use crate::error::Reason;
 use crate::low::User;
 use crate::module::{Entered, Module, lock};
 use crate::pin::{Credentials, Latch, PinBytes, PinError};
+use crate::process::PerProcess;
+use crate::shared::Shared;
 use crate::uri::Uri;
 
-/// What makes a token the same one in another slot.
+/// What makes a token the same one in another slot; or in the same slot, where a URI says so
+/// because several tokens are alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) label: String,
     manufacturer: String,
     pub(crate) model: String,
     serial: String,
+    slot_id: Option<u64>,
+    slot_description: Option<String>,
+    slot_manufacturer: Option<String>,
 }
 
 impl Identity {
@@ -29,6 +35,19 @@ impl Identity {
             manufacturer: padded(&info.manufacturerID),
             model: padded(&info.model),
             serial: padded(&info.serialNumber),
+            slot_id: None,
+            slot_description: None,
+            slot_manufacturer: None,
+        }
+    }
+
+    /// The same in the slot that `uri` wants it in, if it wants any.
+    fn in_slot(&self, uri: &Uri) -> Self {
+        Self {
+            slot_id: uri.slot_id,
+            slot_description: uri.slot_description.clone(),
+            slot_manufacturer: uri.slot_manufacturer.clone(),
+            ..self.clone()
         }
     }
 
@@ -39,6 +58,9 @@ impl Identity {
             manufacturer: Some(self.manufacturer.clone()),
             model: Some(self.model.clone()),
             serial: Some(self.serial.clone()),
+            slot_id: self.slot_id,
+            slot_description: self.slot_description.clone(),
+            slot_manufacturer: self.slot_manufacturer.clone(),
             ..Uri::default()
         }
     }
@@ -57,19 +79,25 @@ fn fits(wanted: Option<&String>, found: &[u8]) -> bool {
 }
 
 /// A token, wherever it is plugged in.
+///
+/// No lock is held over a call: one that hangs costs its own thread, and the others go on
+/// without it after a while.
 pub(crate) struct Token {
     pub(crate) identity: Identity,
-    state: Mutex<State>,
+    /// What holds in this generation of the module, if anything.
+    present: Shared<Option<Present>>,
+    /// One login at a time: with a wrong PIN, only one thread may learn it.
+    latch: Arc<Shared<Latch>>,
+    /// For keys that want the PIN with every signature: one that was right the last time.
+    proven: Shared<Option<Arc<PinBytes>>>,
 }
 
-struct State {
-    /// What holds in this generation of the module, if anything.
-    present: Option<Present>,
-    /// Locked over a login: with a wrong PIN, only one thread may learn it.
-    latch: Arc<Mutex<Latch>>,
-    /// For keys that want the PIN with every signature.
-    pin: Option<PinBytes>,
-}
+/// How many threads present a PIN at once that was right the last time. When it was changed
+/// in the token meanwhile, as many tries are lost as there are threads at it, and tokens lock
+/// after three.
+const AT_ONCE: usize = 2;
+/// How many logins may hang with a PIN of which nothing is known. They too may count as tries.
+const MOST_UNKNOWN: usize = 2;
 
 struct Present {
     generation: u64,
@@ -82,23 +110,23 @@ struct Present {
 
 /// The latches of all tokens, by module and token. They stay when a module is released, so
 /// that a program that opens a key again and again does not lock its token.
-static LATCHES: Mutex<Vec<KnownLatch>> = Mutex::new(Vec::new());
+static LATCHES: PerProcess<Mutex<Vec<KnownLatch>>> = PerProcess::new();
 
 struct KnownLatch {
     module: PathBuf,
     token: Identity,
-    latch: Arc<Mutex<Latch>>,
+    latch: Arc<Shared<Latch>>,
 }
 
-fn latch(module: &Path, token: &Identity) -> Arc<Mutex<Latch>> {
-    let mut latches = lock(&LATCHES);
+fn latch(module: &Path, token: &Identity) -> Arc<Shared<Latch>> {
+    let mut latches = lock(LATCHES.get());
     let known = latches
         .iter()
         .find(|known| known.module == module && known.token == *token);
     if let Some(known) = known {
         return known.latch.clone();
     }
-    let latch = Arc::<Mutex<Latch>>::default();
+    let latch = Arc::<Shared<Latch>>::default();
     latches.push(KnownLatch {
         module: module.into(),
         token: token.clone(),
@@ -110,7 +138,7 @@ fn latch(module: &Path, token: &Identity) -> Arc<Mutex<Latch>> {
 /// Forgets every latch, for the next test.
 #[cfg(test)]
 pub(crate) fn forget_latches() {
-    lock(&LATCHES).clear();
+    lock(LATCHES.get()).clear();
 }
 
 /// Checks the URI's `library-...` attributes.
@@ -204,14 +232,12 @@ impl Token {
     ) -> Result<Arc<Self>, Reason> {
         let (_, info) = select(entered, uri)?;
         let identity = Identity::of(&info);
-        let state = State {
-            present: None,
-            latch: latch(module.path(), &identity),
-            pin: None,
-        };
         Ok(module.token(Self {
-            identity,
-            state: Mutex::new(state),
+            // By the token alone: a PIN is wrong under whatever URI it was presented.
+            latch: latch(module.path(), &identity),
+            identity: identity.in_slot(uri),
+            present: Shared::default(),
+            proven: Shared::default(),
         }))
     }
 
@@ -222,26 +248,41 @@ impl Token {
         entered: &Entered<'_>,
         credentials: &Credentials,
     ) -> Result<CK_SLOT_ID, Reason> {
-        let mut state = lock(&self.state);
-        if let Some(present) = &state.present
-            && present.generation == entered.generation()
-        {
-            return Ok(present.slot);
-        }
-        state.present = None;
+        let generation = entered.generation();
+        let slot = |present: &Option<Present>| {
+            let present = present.as_ref();
+            present
+                .filter(|present| present.generation == generation)
+                .map(|present| present.slot)
+        };
+        let turn = match self.present.get(1, credentials.patience, slot) {
+            Ok(slot) => return Ok(slot),
+            Err(turn) => turn,
+        };
         let (slot, info) = select(entered, &self.identity.uri())?;
         let anchor = entered.library().open_session(slot)?;
-        if let Err(error) = state.login(entered, anchor, &info, credentials, &self.identity.label) {
+        if let Err(error) = self.login(entered, anchor, &info, credentials) {
             // Of this generation, as the gate is open around us.
             let _ = entered.library().close_session(anchor);
             return Err(error);
         }
-        state.present = Some(Present {
-            generation: entered.generation(),
-            slot,
-            anchor,
-            login: info.flags & sys::CKF_LOGIN_REQUIRED != 0,
+        let needless = self.present.with(|present| match present {
+            // Somebody was faster, because this took long.
+            Some(other) if other.generation == generation => Some(anchor),
+            _ => {
+                *present = Some(Present {
+                    generation,
+                    slot,
+                    anchor,
+                    login: info.flags & sys::CKF_LOGIN_REQUIRED != 0,
+                });
+                None
+            }
         });
+        drop(turn);
+        if let Some(anchor) = needless {
+            let _ = entered.library().close_session(anchor);
+        }
         Ok(slot)
     }
 
@@ -249,20 +290,36 @@ impl Token {
     /// by itself ends the login with the last of them (PKCS#11 3.1, section 5.6.2), and does
     /// not say so: it only shows no private object any more.
     pub(crate) fn has_logged_out(&self, entered: &Entered<'_>, session: CK_SESSION_HANDLE) -> bool {
-        let login = lock(&self.state).present.as_ref().is_some_and(|p| p.login);
+        let login = |present: &mut Option<Present>| present.as_ref().is_some_and(|p| p.login);
         // One that can't tell is taken to be in order; what follows will show.
-        login && entered.library().is_logged_in(session) == Ok(false)
+        self.present.with(login) && entered.library().is_logged_in(session) == Ok(false)
     }
 
     /// Forgets the login, because the token has: the next to come logs in again.
     pub(crate) fn logged_out(&self, entered: &Entered<'_>) {
-        let mut state = lock(&self.state);
-        if let Some(present) = state
+        let present = self
             .present
-            .take_if(|p| p.generation == entered.generation())
-        {
+            .with(|present| present.take_if(|p| p.generation == entered.generation()));
+        if let Some(present) = present {
             let _ = entered.library().close_session(present.anchor);
         }
+    }
+
+    fn login(
+        &self,
+        entered: &Entered<'_>,
+        session: CK_SESSION_HANDLE,
+        info: &sys::CK_TOKEN_INFO,
+        credentials: &Credentials,
+    ) -> Result<(), Reason> {
+        if info.flags & sys::CKF_LOGIN_REQUIRED == 0 {
+            return Ok(());
+        }
+        let pin = credentials.pin_for(info, &self.identity.label)?;
+        let pin = pin.map(Arc::new);
+        self.present_pin(entered, session, User::Normal, pin.as_ref(), credentials)?;
+        self.proven.with(Option::take);
+        Ok(())
     }
 
     /// Logs in for the one operation that `session` has begun (CKA_ALWAYS_AUTHENTICATE).
@@ -273,56 +330,67 @@ impl Token {
         session: CK_SESSION_HANDLE,
         credentials: &Credentials,
     ) -> Result<(), Reason> {
-        let mut state = lock(&self.state);
-        // One that was right the last time is presented without asking the token how many
-        // wrong ones it has seen, which would be one call more for each signature.
-        let pin = match state.pin.take() {
-            Some(pin) => Some(pin),
-            None => {
-                let info = entered.library().token_info(slot)?;
-                credentials.pin_for(&info, &self.identity.label)?
+        let (user, patience) = (User::ContextSpecific, credentials.patience);
+        // One call more for each signature: somebody else may have tried wrong ones, and the
+        // PIN may have been changed since it was right.
+        let info = entered.library().token_info(slot)?;
+        Credentials::check(&info)?;
+        let none = |proven: &Option<_>| proven.is_none().then_some(());
+        if let Err(turn) = self.proven.get(AT_ONCE, patience, none)
+            && let Some(pin) = self.proven.with(|proven| proven.clone())
+        {
+            // Without the latch's turn: who signs need not wait for others.
+            self.latch.with(|latch| latch.check(Some(&pin)))?;
+            let outcome = self.present(entered, session, user, Some(&pin), &credentials.profile);
+            if outcome.is_err() {
+                self.proven.with(Option::take);
             }
-        };
-        let profile = &credentials.profile;
-        state.present_pin(entered, session, User::ContextSpecific, &pin, profile)?;
-        state.pin = pin;
-        Ok(())
-    }
-}
-
-impl State {
-    fn login(
-        &mut self,
-        entered: &Entered<'_>,
-        session: CK_SESSION_HANDLE,
-        info: &sys::CK_TOKEN_INFO,
-        credentials: &Credentials,
-        label: &str,
-    ) -> Result<(), Reason> {
-        if info.flags & sys::CKF_LOGIN_REQUIRED == 0 {
-            return Ok(());
+            drop(turn);
+            return outcome;
         }
-        let pin = credentials.pin_for(info, label)?;
-        self.present_pin(entered, session, User::Normal, &pin, &credentials.profile)?;
-        self.pin = None;
+        let pin = credentials.pin_for(&info, &self.identity.label)?;
+        let pin = pin.map(Arc::new);
+        self.present_pin(entered, session, user, pin.as_ref(), credentials)?;
+        self.proven.with(|proven| *proven = pin);
         Ok(())
     }
 
-    /// Presents the PIN, unless it has been refused before.
+    /// Presents a PIN, unless it has been refused before; one at a time.
     fn present_pin(
         &self,
         entered: &Entered<'_>,
         session: CK_SESSION_HANDLE,
         user: User,
-        pin: &Option<PinBytes>,
+        pin: Option<&Arc<PinBytes>>,
+        credentials: &Credentials,
+    ) -> Result<(), Reason> {
+        let bytes = pin.map(|pin| &pin[..]);
+        let refused = |latch: &Latch| latch.check(bytes).err();
+        let turn = match self.latch.get(1, credentials.patience, refused) {
+            Ok(error) => return Err(error.into()),
+            Err(turn) => turn,
+        };
+        if turn.hanging >= MOST_UNKNOWN && !self.latch.with(|latch| latch.is_proven()) {
+            return Err(Reason::Hanging(turn.hanging));
+        }
+        // To its end, so that the next one knows the answer.
+        self.present(entered, session, user, pin, &credentials.profile)
+    }
+
+    /// Presents a PIN, and remembers the answer.
+    fn present(
+        &self,
+        entered: &Entered<'_>,
+        session: CK_SESSION_HANDLE,
+        user: User,
+        pin: Option<&Arc<PinBytes>>,
         profile: &Profile,
     ) -> Result<(), Reason> {
-        let bytes = pin.as_ref().map(|bytes| &bytes[..]);
-        let mut latch = lock(&self.latch);
-        latch.check(bytes)?;
+        let refusals = self.latch.with(|latch| latch.refusals());
+        let bytes = pin.map(|pin| &pin[..]);
         match entered.library().login(session, user, bytes) {
             Ok(()) => {
-                latch.clear();
+                self.latch.with(|latch| latch.accept(refusals));
                 Ok(())
             }
             // By another key of this process; the login is for all sessions. It says nothing
@@ -332,7 +400,8 @@ impl State {
                 Err(PinError::NotInitialized.into())
             }
             Err(failure) if profile.refuses_pin(failure.code) => {
-                latch.refuse(pin.clone(), failure.code);
+                self.latch
+                    .with(|latch| latch.refuse(pin.cloned(), failure.code));
                 Err(if failure.is(sys::CKR_PIN_LOCKED) {
                     PinError::Locked.into()
                 } else {
@@ -351,6 +420,7 @@ mod tests {
     use crate::low::mock::{library, mock, state};
     use crate::pin::Pin;
     use std::sync::MutexGuard;
+    use std::time::Duration;
 
     fn module() -> (MutexGuard<'static, ()>, Module) {
         let (turn, library) = mock();
@@ -364,9 +434,14 @@ mod tests {
         token.ready(&entered, &with(pin))
     }
 
+    const LONG: Duration = Duration::from_secs(60);
+
     fn with(pin: Option<&Pin>) -> Credentials {
-        let (pin, profile) = (pin.cloned(), Profile::standard());
-        Credentials { pin, profile }
+        Credentials {
+            pin: pin.cloned(),
+            profile: Profile::standard(),
+            patience: LONG,
+        }
     }
 
     fn pin(text: &str) -> Pin {
@@ -425,7 +500,7 @@ mod tests {
         let (_turn, module) = module();
         let wrong = pin("4321");
         assert!(log_in(&module, Some(&wrong)).is_err());
-        let none = std::time::Duration::ZERO;
+        let none = Duration::ZERO;
         assert_eq!(module.recover(1, none, none), Ok(true));
         assert!(log_in(&module, Some(&wrong)).is_err());
         assert_eq!(state().pins.len(), 1);
@@ -491,7 +566,7 @@ mod tests {
         assert!(log_in(&module, Some(&pin("4321"))).is_err());
         state().login_answer = Some(sys::CKR_USER_ALREADY_LOGGED_IN);
         assert_eq!(log_in(&module, Some(&pin("1234"))), Ok(7));
-        let none = std::time::Duration::ZERO;
+        let none = Duration::ZERO;
         assert_eq!(module.recover(1, none, none), Ok(true));
         assert!(log_in(&module, Some(&pin("4321"))).is_err());
         assert_eq!(state().pins.len(), 2);
@@ -522,6 +597,53 @@ mod tests {
         state().flags &= !sys::CKF_USER_PIN_FINAL_TRY;
         assert_eq!(state().pins.len(), 1);
         assert_eq!(log_in(Some(&pin("1234"))), Ok(()));
+        // One that was right is presented again without being asked for, and not at the last
+        // try: it may have been changed in the token.
+        let nobody = Pin::callback(|_| Err("nobody is there".into()));
+        assert_eq!(log_in(Some(&nobody)), Ok(()));
+        assert_eq!(state().pins.len(), 3);
+        state().flags |= sys::CKF_USER_PIN_FINAL_TRY;
+        assert_eq!(log_in(Some(&pin("1234"))), last);
+        assert_eq!(state().pins.len(), 3);
+        state().flags &= !sys::CKF_USER_PIN_FINAL_TRY;
+        state().pin = b"5678";
+        assert!(log_in(Some(&pin("1234"))).is_err());
+        assert!(log_in(Some(&pin("1234"))).is_err());
+        assert_eq!(state().pins.len(), 4);
+        assert_eq!(log_in(Some(&pin("5678"))), Ok(()));
+    }
+
+    #[test]
+    fn of_tokens_alike_it_is_the_one_in_the_slot_that_was_named() {
+        let (_turn, module) = module();
+        state().slots = vec![7, 8];
+        let entered = module.enter().unwrap();
+        let find = |uri: &str| Token::find(&module, &entered, &uri.parse().unwrap());
+        let several = find("pkcs11:token=mock").err();
+        assert!(
+            matches!(several, Some(Reason::ManyTokens(_))),
+            "{several:?}"
+        );
+        let tokens = [7, 8].map(|slot| (slot, find(&format!("pkcs11:slot-id={slot}")).unwrap()));
+        let right = pin("1234");
+        for (slot, token) in &tokens {
+            assert_eq!(token.ready(&entered, &with(Some(&right))), Ok(*slot));
+        }
+        drop(entered);
+        // Also after everything was looked for anew.
+        assert_eq!(module.recover(1, Duration::ZERO, LONG), Ok(true));
+        let entered = module.enter().unwrap();
+        for (slot, token) in &tokens {
+            assert_eq!(token.ready(&entered, &with(Some(&right))), Ok(*slot));
+        }
+        // A PIN that one of them has refused is not presented to the other either: which is
+        // which is only known by the slot's number.
+        let wrong = pin("4321");
+        for (_, token) in &tokens {
+            token.logged_out(&entered);
+            assert!(token.ready(&entered, &with(Some(&wrong))).is_err());
+        }
+        assert_eq!(state().pins.len(), 5);
     }
 
     #[test]
@@ -537,8 +659,10 @@ mod tests {
         let entered = module.enter().unwrap();
         let token = Token::find(&module, &entered, &Uri::default()).unwrap();
         let profile = Profile::standard().treat(vendor, Class::Busy);
-        let pin = Some(pin("5678"));
-        let credentials = Credentials { pin, profile };
+        let credentials = Credentials {
+            profile,
+            ..with(Some(&pin("5678")))
+        };
         for answer in [sys::CKR_VENDOR_DEFINED, sys::CKR_DEVICE_ERROR] {
             state().login_answer = Some(answer);
             for _ in 0..2 {

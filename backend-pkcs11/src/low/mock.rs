@@ -1,4 +1,4 @@
-//! A module that exists in the tests of this crate only: one slot with one token, which
+//! A module that exists in the tests of this crate only: a slot or several with a token, which
 //! counts what it is asked.
 
 use std::collections::VecDeque;
@@ -15,6 +15,8 @@ use crate::module::lock;
 #[derive(Debug)]
 pub(crate) struct Mock {
     pub(crate) flags: sys::CK_FLAGS,
+    /// The slots, whose tokens are all alike; none is slot 7 alone.
+    pub(crate) slots: Vec<sys::CK_SLOT_ID>,
     pub(crate) pin: &'static [u8],
     /// What a login answers, instead of looking at the PIN.
     pub(crate) login_answer: Option<CK_RV>,
@@ -31,6 +33,7 @@ pub(crate) struct Mock {
 
 const FRESH: Mock = Mock {
     flags: sys::CKF_TOKEN_INITIALIZED | sys::CKF_LOGIN_REQUIRED | sys::CKF_USER_PIN_INITIALIZED,
+    slots: Vec::new(),
     pin: b"1234",
     login_answer: None,
     counts: VecDeque::new(),
@@ -94,11 +97,16 @@ unsafe extern "C" fn slots(
     list: *mut sys::CK_SLOT_ID,
     count: *mut CK_ULONG,
 ) -> CK_RV {
-    if !list.is_null() {
-        // SAFETY: the caller's buffer has room for one slot at least.
-        unsafe { list.write(7) };
+    let mut mock = state();
+    if mock.slots.is_empty() {
+        mock.slots.push(7);
     }
-    let (code, slots) = state().counts.pop_front().unwrap_or((sys::CKR_OK, 1));
+    if !list.is_null() {
+        // SAFETY: the caller's buffer has room for more slots than any test has.
+        unsafe { list.copy_from_nonoverlapping(mock.slots.as_ptr(), mock.slots.len()) };
+    }
+    let all = mock.slots.len() as CK_ULONG;
+    let (code, slots) = mock.counts.pop_front().unwrap_or((sys::CKR_OK, all));
     // SAFETY: the caller's count is live.
     unsafe { count.write(slots) };
     code

@@ -19,6 +19,7 @@ use crate::module::Module;
 use crate::object::Look;
 use crate::pin::{Credentials, Pin};
 use crate::place::{Duty, Located, Seat};
+use crate::shared::Shared;
 use crate::token::Token;
 use crate::uri::Uri;
 
@@ -134,13 +135,14 @@ fn start(settings: Settings, places: usize) -> Bench {
             uri: format!("pkcs11:object={at}"),
             module: module.clone(),
             token: token.clone(),
-            credentials: Credentials {
-                pin: Some(Pin::value("1234".to_owned())),
-                profile: Profile::standard(),
-            },
+            credentials: Credentials::new(
+                Some(Pin::value("1234".to_owned())),
+                Profile::standard(),
+                LONG,
+            ),
             duty: Box::new(Scripted(script)),
             meter: PlaceMeter::new("key", "token"),
-            located: Mutex::new(None),
+            located: Shared::default(),
             fresh_start: Mutex::new(None),
         }
     });
