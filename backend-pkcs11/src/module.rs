@@ -16,6 +16,7 @@ use cryptoki_sys as sys;
 use crate::code::{Code, Failure};
 use crate::error::Reason;
 use crate::low::{Library, LoadError, Loaded};
+use crate::process::PerProcess;
 use crate::token::Token;
 
 /// A lock whose holder cannot leave things half done: a panic elsewhere does not spread.
@@ -279,6 +280,14 @@ impl Module {
         self.changed.notify_all();
         true
     }
+
+    /// Gives back what is open in somebody else's module, which goes on without us.
+    fn leave(&self) {
+        if let Ok(entered) = self.enter() {
+            let tokens = std::mem::take(&mut *lock(&self.tokens));
+            tokens.iter().for_each(|token| token.logged_out(&entered));
+        }
+    }
 }
 
 /// Whether calls go into the module at `path` one at a time.
@@ -298,7 +307,6 @@ fn is_serial(path: &Path) -> bool {
 struct Known {
     path: PathBuf,
     loaded: Loaded,
-    process: u32,
     /// Locked while the module is being initialised or finalised: who wants it meanwhile
     /// waits, and nobody else does.
     uses: Mutex<Uses>,
@@ -310,7 +318,9 @@ struct Uses {
     count: usize,
 }
 
-static KNOWN: Mutex<Vec<Arc<Known>>> = Mutex::new(Vec::new());
+/// After a fork the parent's modules are of no use: the standard wants the child to initialise
+/// for itself. They are forgotten, not finalised: they may hold the parent's connections.
+static KNOWN: PerProcess<Mutex<Vec<Arc<Known>>>> = PerProcess::new();
 
 impl Known {
     /// The library at `path`, loaded.
@@ -321,19 +331,14 @@ impl Known {
         } else {
             path.into()
         };
-        let process = std::process::id();
-        let mut known = lock(&KNOWN);
-        // After a fork the parent's modules are of no use: the standard wants the child to
-        // initialise for itself. They are forgotten, not finalised: they may hold the
-        // parent's connections.
-        known.retain(|each| each.process == process);
+        let known = lock(KNOWN.get());
         if let Some(each) = known.iter().find(|each| each.path == path) {
             return Ok(each.clone());
         }
         drop(known);
         let wrong = |error: LoadError| load_error(&path, &error);
         let loaded = Loaded::at(&path).map_err(wrong)?;
-        let mut known = lock(&KNOWN);
+        let mut known = lock(KNOWN.get());
         // It may have been found by the loader under a bare name, or be linked twice.
         if let Some(each) = known.iter().find(|each| each.loaded.is(&loaded)) {
             return Ok(each.clone());
@@ -341,7 +346,6 @@ impl Known {
         let new = Arc::new(Self {
             path,
             loaded,
-            process,
             uses: Mutex::default(),
         });
         known.push(new.clone());
@@ -401,20 +405,29 @@ impl Drop for ModuleUse {
         }
         let mut uses = lock(&self.known.uses);
         uses.count -= 1;
-        // With a call that hangs inside, it is left as it is, and used again.
-        if uses.count == 0 && (!self.module.ours || self.module.retire(RETIREMENT)) {
+        if uses.count > 0 {
+            return;
+        }
+        if !self.module.ours {
+            self.module.leave();
+            uses.module = None;
+        } else if self.module.retire(RETIREMENT) {
+            // With a call that hangs inside, it is left as it is, and used again.
             uses.module = None;
         }
     }
 }
 
 /// How long calls that are still inside are waited for before a module is finalised.
-const RETIREMENT: Duration = Duration::from_millis(500);
+pub(crate) const RETIREMENT: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::Profile;
     use crate::low::mock::{mock, state};
+    use crate::pin::{Credentials, Pin};
+    use crate::uri::Uri;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -450,18 +463,6 @@ mod tests {
         assert_eq!(state().calls, calls);
     }
 
-    #[test]
-    fn initialised_again_once_for_all_and_not_too_often() {
-        let (_turn, library) = mock();
-        let module = Module::with_library(library, "mock".as_ref(), None).unwrap();
-        assert_eq!(module.recover(1, LONG, LONG), Ok(true));
-        // Who saw the old generation fail comes too late.
-        assert_eq!(module.recover(1, LONG, LONG), Ok(false));
-        // Who saw the new one fail comes too early.
-        assert!(module.recover(2, LONG, LONG).is_err());
-        assert_eq!(module.generation(), 2);
-    }
-
     /// Who hangs is not waited for, as nobody else could enter meanwhile.
     #[test]
     fn a_call_that_hangs_closes_no_gate() {
@@ -478,6 +479,18 @@ mod tests {
         drop(hanging);
         // The attempt took no time, so that the next one need not wait.
         assert_eq!(module.recover(1, Duration::ZERO, LONG), Ok(true));
+    }
+
+    #[test]
+    fn initialised_again_once_for_all_and_not_too_often() {
+        let (_turn, library) = mock();
+        let module = Module::with_library(library, "mock".as_ref(), None).unwrap();
+        assert_eq!(module.recover(1, LONG, LONG), Ok(true));
+        // Who saw the old generation fail comes too late.
+        assert_eq!(module.recover(1, LONG, LONG), Ok(false));
+        // Who saw the new one fail comes too early.
+        assert!(module.recover(2, LONG, LONG).is_err());
+        assert_eq!(module.generation(), 2);
     }
 
     #[test]
@@ -529,5 +542,15 @@ mod tests {
         let outcome = module.recover(1, Duration::ZERO, LONG);
         assert_eq!(outcome, Err(Reason::NotOurs));
         assert_eq!(state().calls, ["C_Initialize"]);
+        // What was opened in it is closed, and it is left as it is.
+        let entered = module.enter().unwrap();
+        let token = Token::find(&module, &entered, &Uri::default()).unwrap();
+        let pin = Some(Pin::value("1234".to_owned()));
+        let credentials = Credentials::new(pin, Profile::standard(), LONG);
+        token.ready(&entered, &credentials).unwrap();
+        drop(entered);
+        module.leave();
+        assert_eq!(state().closed, [1]);
+        assert_eq!(state().calls, ["C_Initialize", "C_Login"]);
     }
 }
