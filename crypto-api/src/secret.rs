@@ -1,5 +1,6 @@
 //! Types for bytes that must not be seen, and for hash outputs.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
@@ -62,28 +63,29 @@ impl fmt::Debug for Digest {
 
 /// A secret of hash length: a pseudorandom key, a traffic secret or a MAC.
 ///
-/// At most [`MAX_HASH_LEN`] bytes, kept inline so that a key schedule allocates nothing.
-/// Compared in constant time, wiped when dropped, never printed.
+/// At most [`MAX_HASH_LEN`] bytes. They lie in one place on the heap from first to last:
+/// bytes in the value itself would be copied wherever it moves, into a box or a closure, and
+/// only the last copy would be wiped. Compared in constant time, wiped when dropped, never
+/// printed.
 #[derive(Clone)]
-pub struct Secret {
-    bytes: Zeroizing<[u8; MAX_HASH_LEN]>,
-    len: usize,
-}
+pub struct Secret(Zeroizing<Box<[u8]>>);
+
+// A pointer and a length: there is nothing in it that a move could leave behind.
+const _: () = assert!(size_of::<Secret>() == size_of::<&[u8]>());
+const _: () = assert!(size_of::<SharedSecret>() == size_of::<Vec<u8>>());
 
 impl Secret {
     /// A secret of `len` zero bytes, to be filled by a backend; longer ones than
     /// [`MAX_HASH_LEN`] are cut to it.
     pub fn zeroed(len: usize) -> Self {
-        Self {
-            bytes: Zeroizing::new([0; MAX_HASH_LEN]),
-            len: len.min(MAX_HASH_LEN),
-        }
+        let bytes = alloc::vec![0; len.min(MAX_HASH_LEN)];
+        Self(Zeroizing::new(bytes.into_boxed_slice()))
     }
 
     /// A secret with these bytes; what exceeds [`MAX_HASH_LEN`] is cut off.
     pub fn new(bytes: &[u8]) -> Self {
         let mut secret = Self::zeroed(bytes.len());
-        for (to, from) in secret.bytes.iter_mut().zip(bytes) {
+        for (to, from) in secret.0.iter_mut().zip(bytes) {
             *to = *from;
         }
         secret
@@ -91,12 +93,12 @@ impl Secret {
 
     /// The bytes, for the function that needs them.
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+        &self.0
     }
 
     /// The bytes, for the function that makes them.
     pub fn as_bytes_mut(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(..self.len).unwrap_or_default()
+        &mut self.0
     }
 }
 
@@ -118,7 +120,7 @@ impl PartialEq<[u8]> for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Secret({} bytes)", self.len)
+        write!(f, "Secret({} bytes)", self.0.len())
     }
 }
 
