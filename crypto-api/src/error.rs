@@ -9,7 +9,7 @@ use core::fmt;
 /// ([`BadTag`](Error::BadTag), [`BadSignature`](Error::BadSignature),
 /// [`BadPeerShare`](Error::BadPeerShare)), the configuration was
 /// ([`BadKey`](Error::BadKey), [`Unsupported`](Error::Unsupported)), the calling code was
-/// ([`WrongLength`](Error::WrongLength)), or the backend itself failed
+/// ([`WrongLength`](Error::WrongLength), [`Misused`](Error::Misused)), or the backend itself failed
 /// ([`Backend`](Error::Backend), [`Unavailable`](Error::Unavailable)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -34,6 +34,8 @@ pub enum Error {
         /// The length it had, in bytes.
         got: usize,
     },
+    /// The caller did what a trait excludes; the text says what.
+    Misused(&'static str),
     /// The backend failed: an accelerator, a library or a token reported an error that is
     /// neither the peer's fault nor the caller's.
     Backend {
@@ -67,6 +69,7 @@ impl fmt::Display for Error {
                 expected,
                 got,
             } => write!(f, "{what} must have {expected} bytes, not {got}"),
+            Self::Misused(what) => write!(f, "called wrongly: {what}"),
             Self::Backend {
                 backend,
                 operation,

@@ -63,6 +63,8 @@ impl<T, E> Op<T, E> {
     }
 
     /// Applies `f` to the outcome, now or when it comes.
+    ///
+    /// Its error can be made of this crate's, for a caller that polls once too often.
     pub fn then<U, G>(
         self,
         f: impl FnOnce(Result<T, E>) -> Result<U, G> + Send + 'static,
@@ -70,6 +72,7 @@ impl<T, E> Op<T, E> {
     where
         T: 'static,
         E: 'static,
+        G: From<Error>,
     {
         match self {
             Self::Ready(outcome) => Op::Ready(f(outcome)),
@@ -130,15 +133,20 @@ struct Then<T, E, F> {
 impl<T, E, U, G, F> PendingOp<U, G> for Then<T, E, F>
 where
     F: FnOnce(Result<T, E>) -> Result<U, G> + Send,
+    G: From<Error>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<U, G>> {
-        let Poll::Ready(outcome) = self.op.poll(cx) else {
-            return Poll::Pending;
+        let Some(f) = self.f.take() else {
+            return Poll::Ready(Err(
+                Error::Misused("operation polled after it was ready").into()
+            ));
         };
-        match self.f.take() {
-            Some(f) => Poll::Ready(f(outcome)),
-            // Polled again after it was ready, which the contract excludes.
-            None => Poll::Pending,
+        match self.op.poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(f(outcome)),
+            Poll::Pending => {
+                self.f = Some(f);
+                Poll::Pending
+            }
         }
     }
 }
@@ -174,6 +182,9 @@ mod tests {
             assert!(op.poll(&mut cx).is_pending());
         }
         assert_eq!(op.poll(&mut cx), Poll::Ready(Ok(14)));
+        // A caller's mistake is no reason to wait for ever.
+        let misused = Error::Misused("operation polled after it was ready");
+        assert_eq!(op.poll(&mut cx), Poll::Ready(Err(misused)));
     }
 
     #[test]
