@@ -12,6 +12,13 @@ use crate::{
     SecureRandom, SignatureScheme, SigningKey, Suite, TicketProtector, Verification,
 };
 
+/// The longest key of an AEAD, in bytes. No suite of TLS has a longer one.
+const MAX_KEY_LEN: usize = 32;
+
+/// The longest tag of an AEAD, in bytes: with the content type, protection makes a record at
+/// most 256 bytes longer (RFC 9846, section 5.2).
+const MAX_TAG_LEN: usize = 255;
+
 /// Who computes an algorithm, and with what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Implementation {
@@ -233,7 +240,8 @@ impl CryptoProvider {
     }
 
     /// Checks that the parts fit: something of each kind, no code point twice, each suite's
-    /// hash present, constructions over the hash that they are listed with.
+    /// hash present and its AEAD of a size that TLS can use, constructions over the hash that
+    /// they are listed with.
     ///
     /// This computes nothing; [`self_test`](CryptoProvider::self_test) does.
     ///
@@ -269,6 +277,9 @@ impl CryptoProvider {
             }
             if suite.seal_limit < 2 {
                 return Err(ProviderFault::SealLimit(suite.id));
+            }
+            if suite.aead.key_len() > MAX_KEY_LEN || suite.aead.tag_len() > MAX_TAG_LEN {
+                return Err(ProviderFault::AeadSize(suite.id));
             }
             if self.suites.iter().skip(at + 1).any(|s| s.id == suite.id) {
                 return Err(ProviderFault::Duplicate(suite.id.to_string()));
@@ -374,6 +385,8 @@ pub enum ProviderFault {
     SuiteWithoutHash(CipherSuite, HashAlgorithm),
     /// A suite whose keys may not seal even a KeyUpdate and one record more.
     SealLimit(CipherSuite),
+    /// A suite whose AEAD has a key of over 32 bytes or a tag of over 255.
+    AeadSize(CipherSuite),
     /// HMAC or HKDF listed with a hash that they are not over.
     HashMismatch(HashAlgorithm),
     /// An algorithm that is listed twice.
@@ -402,6 +415,12 @@ impl fmt::Display for ProviderFault {
                 write!(
                     f,
                     "a key of cipher suite {id} may seal less than two records"
+                )
+            }
+            Self::AeadSize(id) => {
+                write!(
+                    f,
+                    "key or tag of cipher suite {id} is longer than TLS can use (32 and 255 bytes)"
                 )
             }
             Self::HashMismatch(hash) => {
