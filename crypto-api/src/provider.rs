@@ -67,7 +67,7 @@ pub struct CryptoProvider {
     pub key_loaders: Vec<Arc<dyn KeyLoader>>,
     /// Randomness.
     pub random: Arc<dyn SecureRandom>,
-    /// Protection of session tickets, if the server is to issue any.
+    /// Protection of session tickets. Not used yet: servers issue none, whatever is here.
     pub tickets: Option<Arc<dyn TicketProtector>>,
 }
 
