@@ -57,10 +57,15 @@ impl Connection {
     ///
     /// # Errors
     /// [`Error::Usage`] before the handshake is done, for a label of over 249 bytes, and for
-    /// more output than 255 times the suite's hash.
+    /// more output than 255 times the suite's hash. After a failure the one that ended the
+    /// connection: its secrets are gone.
     pub fn export(&self, label: &[u8], context: &[u8], out: &mut [u8]) -> Result<(), Error> {
+        if let State::Failed(error) = &self.state {
+            return Err(error.clone());
+        }
         self.established
             .as_ref()
+            .and_then(|done| done.secrets.as_ref())
             .ok_or(Error::Usage("keying material before the handshake is done"))?
             .exporter
             .export(label, context, out)

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::task::{Context, Poll};
 
-use crypto_api::Payload;
+use crypto_api::{Payload, Suite};
 use rustls_pki_types::{ServerName, UnixTime};
 
 use crate::config::{ClientConfig, Limits, ServerConfig};
@@ -21,7 +21,7 @@ use crate::record::{
     sealed_len,
 };
 use crate::tls13::flight::{Change, Output};
-use crate::tls13::{Established, Negotiated, Next, State, client, server};
+use crate::tls13::{Established, Negotiated, Next, Secrets, State, client, server};
 use crate::wire::{AlertDescription, ContentType, HandshakeType, messages};
 use crate::{Error, Misbehaviour};
 
@@ -393,10 +393,10 @@ impl Connection {
                 if !self.joiner.is_empty() {
                     return Err(Misbehaviour::KeyChangeInMessage.into());
                 }
-                let established = self.established_mut()?;
-                let secret = established.read.next()?;
-                let opener = secret.opener(&established.negotiated.suite)?;
-                established.read = secret;
+                let (secrets, suite) = self.secrets()?;
+                let secret = secrets.read.next()?;
+                let opener = secret.opener(suite)?;
+                secrets.read = secret;
                 self.read.set(opener);
                 // One that still waits to be sent answers all requests so far.
                 if wants_answer && !self.answer_queued && !self.write_closed {
@@ -493,18 +493,16 @@ impl Connection {
                 self.write = plain;
                 outcome
             }
-            Change::Write(secret, suite) => {
-                let sealer = secret.sealer(&suite)?;
-                self.write
-                    .set(sealer, suite.aead.tag_len(), suite.seal_limit);
+            Change::Write(keys) => {
+                self.write.set(keys);
                 Ok(())
             }
-            Change::Read(secret, suite) => {
+            Change::Read(opener) => {
                 // What is left was sent under the old keys (RFC 9846, section 5.1).
                 if !self.joiner.is_empty() {
                     return Err(Misbehaviour::KeyChangeInMessage.into());
                 }
-                self.read.set(secret.opener(&suite)?);
+                self.read.set(opener);
                 Ok(())
             }
             Change::SkipEarlyData(bytes) => {
@@ -539,7 +537,7 @@ impl Connection {
         sealed.map(|_| ())
     }
 
-    /// Ends the connection with `error`, and tells the peer.
+    /// Ends the connection with `error`, tells the peer, and forgets the keys.
     fn fail(&mut self, error: &Error) {
         if matches!(self.state, State::Failed(_)) && self.write_closed {
             return;
@@ -556,6 +554,17 @@ impl Connection {
             let _ = self.queue(ContentType::ALERT, &[FATAL, alert.0]);
         }
         self.write_closed = true;
+        self.forget();
+    }
+
+    /// Forgets secrets and keys, as both sides of a failed connection must (RFC 9846,
+    /// section 6). What was negotiated can still be seen.
+    fn forget(&mut self) {
+        if let Some(established) = &mut self.established {
+            established.secrets = None;
+        }
+        self.read.forget();
+        self.write.forget();
     }
 
     /// Takes note that the transport has ended.
@@ -568,6 +577,7 @@ impl Connection {
             _ if self.read_closed => Ok(()),
             _ => {
                 self.state = State::Failed(Error::Truncated);
+                self.forget();
                 Err(Error::Truncated)
             }
         }
@@ -581,9 +591,10 @@ impl Connection {
         }
     }
 
-    fn established_mut(&mut self) -> Result<&mut Established, Error> {
+    fn secrets(&mut self) -> Result<(&mut Secrets, &Suite), Error> {
         self.established
             .as_deref_mut()
+            .and_then(|done| Some((done.secrets.as_mut()?, &done.negotiated.suite)))
             .ok_or(Error::Usage("handshake is not done"))
     }
 

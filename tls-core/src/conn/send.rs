@@ -8,7 +8,6 @@ use super::{Connection, WARNING};
 use crate::Error;
 use crate::record::{Sealed, seal_records, sealed_len};
 use crate::tls13::State;
-use crate::tls13::flight::Change;
 use crate::wire::{AlertDescription, ContentType, messages};
 
 impl Connection {
@@ -134,6 +133,9 @@ impl Connection {
             &[WARNING, AlertDescription::CLOSE_NOTIFY.0],
         );
         self.write_closed = true;
+        if matches!(self.state, State::Failed(_)) {
+            self.forget();
+        }
     }
 
     /// Changes the keys of the sending direction, and has the peer change those of its own
@@ -166,16 +168,20 @@ impl Connection {
     }
 
     pub(super) fn send_key_update(&mut self, request_peer: bool) -> Result<(), Error> {
+        // First what may fail: behind a KeyUpdate an alert under the old key means nothing to
+        // the peer. There may be 2^48 - 1 updates (section 4.7.3), which are not counted: a
+        // million in each second would take nine years.
+        let (secrets, suite) = self.secrets()?;
+        let secret = secrets.write.next()?;
+        let keys = secret.write_keys(suite)?;
+        secrets.write = secret;
         // One request at a time (RFC 9846, section 4.7.3).
         let request_peer = request_peer && !self.awaiting_update;
         self.queue(ContentType::HANDSHAKE, &messages::key_update(request_peer))?;
         self.awaiting_update |= request_peer;
         // One that asks for another is no answer (section 4.7.3).
         self.answer_queued |= !request_peer;
-        let established = self.established_mut()?;
-        let secret = established.write.next()?;
-        let suite = established.negotiated.suite.clone();
-        established.write = secret.clone();
-        self.change(Change::Write(secret, suite))
+        self.write.set(keys);
+        Ok(())
     }
 }

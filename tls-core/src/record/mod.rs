@@ -11,7 +11,7 @@ pub(crate) use deframe::{Deframed, deframe};
 pub use fragment::Sealed;
 pub(crate) use fragment::{seal_records, sealed_len};
 pub(crate) use join::{Joiner, Message};
-pub(crate) use protect::{Opened, ReadProtection, WriteProtection};
+pub(crate) use protect::{Opened, ReadProtection, WriteKeys, WriteProtection};
 
 /// Length of a record's header.
 pub(crate) const HEADER_LEN: usize = 5;

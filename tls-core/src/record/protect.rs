@@ -20,13 +20,26 @@ pub(crate) struct WriteProtection {
     pub(super) broken: bool,
 }
 
-pub(super) struct WriteKeys {
+/// Keys that seal.
+pub(crate) struct WriteKeys {
     pub(super) sealer: Box<dyn RecordSealer>,
     /// The sequence number of the next record.
     pub(super) sequence: u64,
     /// How many records these keys may seal.
     pub(super) limit: u64,
     pub(super) tag_len: usize,
+}
+
+impl WriteKeys {
+    /// Keys that have sealed nothing yet and may seal `limit` records.
+    pub(crate) fn new(sealer: Box<dyn RecordSealer>, tag_len: usize, limit: u64) -> Self {
+        Self {
+            sealer,
+            sequence: 0,
+            limit,
+            tag_len,
+        }
+    }
 }
 
 impl WriteProtection {
@@ -45,13 +58,14 @@ impl WriteProtection {
     }
 
     /// Goes over to new keys; sequence numbers start at zero again.
-    pub(crate) fn set(&mut self, sealer: Box<dyn RecordSealer>, tag_len: usize, limit: u64) {
-        self.keys = Some(WriteKeys {
-            sealer,
-            sequence: 0,
-            limit,
-            tag_len,
-        });
+    pub(crate) fn set(&mut self, keys: WriteKeys) {
+        self.keys = Some(keys);
+    }
+
+    /// Forgets the keys. Nothing may be sent any more: it would go out unprotected.
+    pub(crate) fn forget(&mut self) {
+        self.keys = None;
+        self.broken = true;
     }
 
     /// Whether sealing has failed. Then it is not known which sequence numbers were used, and
@@ -146,6 +160,11 @@ impl ReadProtection {
             sequence: 0,
             ahead: Ahead::default(),
         });
+    }
+
+    /// Forgets the keys. Nothing may be received any more: it would be taken unprotected.
+    pub(crate) fn forget(&mut self) {
+        self.keys = None;
     }
 
     /// Skips up to `bytes` of records that do not open: the client sent early data that

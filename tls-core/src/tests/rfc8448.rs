@@ -242,7 +242,7 @@ fn the_ticket_as_a_record(trace: &Trace, secret: &TrafficSecret) {
     let ticket = trace.get("new_session_ticket");
     let suite = suite();
     let mut write = WriteProtection::plain();
-    write.set(secret.sealer(&suite).unwrap(), 16, suite.seal_limit);
+    write.set(secret.write_keys(&suite).unwrap());
     let mut record = vec![0; sealed_len(&write, ticket.len(), 1 << 14)];
     seal_records(
         &mut write,

@@ -25,7 +25,7 @@ use super::flight::{Change, Output, after};
 use super::schedule::{EarlySecret, HandshakeSecret, Log, TrafficSecret};
 use super::signature::{self, Signer};
 use super::transcript::Transcript;
-use super::{Established, Negotiated, Next, State as Wait, hash_of};
+use super::{Established, Negotiated, Next, Secrets, State as Wait, hash_of};
 use crate::config::{CertificateRequestInfo, ClientConfig, choose_scheme};
 use crate::record::Message;
 use crate::verify::{CertificateChain, VerifiedPeer};
@@ -375,8 +375,8 @@ impl AwaitServerHello {
                 client_random: &hello.random,
             };
             let (client_secret, server_secret) = handshake.traffic(&transcript.digest()?, &log)?;
-            out.change(Change::Read(server_secret.clone(), suite.clone()));
-            out.change(Change::Write(client_secret.clone(), suite.clone()));
+            out.change(Change::Read(server_secret.opener(&suite)?));
+            out.change(Change::Write(client_secret.write_keys(&suite)?));
             Ok(Next::Wait(Wait::Client(State::EncryptedExtensions(
                 AwaitEncryptedExtensions {
                     asked,
@@ -576,12 +576,14 @@ fn finish(
         .into_master()?
         .into_traffic(until_server_finished, &log)?;
     let suite = &rest.negotiated.suite;
-    out.change(Change::Write(client_traffic.clone(), suite.clone()));
-    out.change(Change::Read(server_traffic.clone(), suite.clone()));
+    out.change(Change::Write(client_traffic.write_keys(suite)?));
+    out.change(Change::Read(server_traffic.opener(suite)?));
     Ok(Next::Established(Box::new(Established {
         negotiated: rest.negotiated,
-        exporter,
-        read: server_traffic,
-        write: client_traffic,
+        secrets: Some(Secrets {
+            exporter,
+            read: server_traffic,
+            write: client_traffic,
+        }),
     })))
 }

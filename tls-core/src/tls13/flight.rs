@@ -4,12 +4,12 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
 
-use crypto_api::{Op, PendingOp, Suite};
+use crypto_api::{Op, PendingOp, RecordOpener};
 
 use super::Next;
-use super::schedule::TrafficSecret;
 use super::transcript::Transcript;
 use crate::Error;
+use crate::record::WriteKeys;
 
 /// Handshake messages to be sent, one behind the other, and what happens between them.
 ///
@@ -25,13 +25,16 @@ pub(crate) struct Output {
 }
 
 /// Something that happens at a place in the stream of handshake messages.
+///
+/// Keys are made by the state, not where they are applied: should a backend fail, nothing of
+/// the step is sent, and the alert goes out under the keys that the peer still expects.
 pub(crate) enum Change {
     /// A dummy change_cipher_spec is sent (RFC 9846, appendix E.4).
     DummySpec,
     /// What follows is sent under these keys.
-    Write(TrafficSecret, Suite),
+    Write(WriteKeys),
     /// What is received next is under these keys.
-    Read(TrafficSecret, Suite),
+    Read(Box<dyn RecordOpener>),
     /// So many bytes of early data are skipped, which the client sends unasked.
     SkipEarlyData(usize),
 }

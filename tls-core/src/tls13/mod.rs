@@ -50,8 +50,15 @@ pub(crate) enum Next {
 #[derive(Debug)]
 pub(crate) struct Established {
     pub(crate) negotiated: Negotiated,
+    /// `None` once the connection has failed.
+    pub(crate) secrets: Option<Secrets>,
+}
+
+/// The secrets of an established connection.
+#[derive(Debug)]
+pub(crate) struct Secrets {
     pub(crate) exporter: ExporterSecret,
-    /// The secrets of the two directions, for KeyUpdate.
+    /// Those of the two directions, for KeyUpdate.
     pub(crate) read: TrafficSecret,
     pub(crate) write: TrafficSecret,
 }

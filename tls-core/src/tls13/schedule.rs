@@ -11,6 +11,7 @@ use alloc::boxed::Box;
 
 use crate::Error;
 use crate::config::KeyLog;
+use crate::record::WriteKeys;
 
 /// HKDF-Expand-Label (section 7.1).
 fn expand_label(
@@ -164,6 +165,16 @@ impl TrafficSecret {
             hash: hash.clone(),
             secret,
         }
+    }
+
+    /// Record keys that seal (section 7.3), with what bounds their use.
+    pub(crate) fn write_keys(&self, suite: &Suite) -> Result<WriteKeys, Error> {
+        let sealer = self.sealer(suite)?;
+        Ok(WriteKeys::new(
+            sealer,
+            suite.aead.tag_len(),
+            suite.seal_limit,
+        ))
     }
 
     /// Record keys that seal (section 7.3).

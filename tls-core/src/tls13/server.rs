@@ -27,7 +27,7 @@ use super::flight::{Change, Output, after};
 use super::schedule::{EarlySecret, ExporterSecret, Log, TrafficSecret};
 use super::signature::{self, Signer};
 use super::transcript::Transcript;
-use super::{Established, Negotiated, Next, State as Wait, hash_of};
+use super::{Established, Negotiated, Next, Secrets, State as Wait, hash_of};
 use crate::config::{CertifiedKey, ClientAuth, ClientHelloInfo, ServerConfig, choose_scheme};
 use crate::record::Message;
 use crate::verify::{CertificateChain, VerifiedPeer};
@@ -369,8 +369,8 @@ fn answer(
         client_random: &first.random,
     };
     let (client_secret, server_secret) = handshake.traffic(&transcript.digest()?, &log)?;
-    out.change(Change::Write(server_secret.clone(), suite.clone()));
-    out.change(Change::Read(client_secret.clone(), suite.clone()));
+    out.change(Change::Write(server_secret.write_keys(&suite)?));
+    out.change(Change::Read(client_secret.opener(&suite)?));
 
     let extensions = EncryptedExtensions { alpn: alpn.clone() };
     out.message(&mut transcript, |bytes| {
@@ -421,10 +421,7 @@ fn answer(
         let (client_traffic, server_traffic, exporter) = handshake
             .into_master()?
             .into_traffic(&transcript.digest()?, &log)?;
-        out.change(Change::Write(
-            server_traffic.clone(),
-            negotiated.suite.clone(),
-        ));
+        out.change(Change::Write(server_traffic.write_keys(&negotiated.suite)?));
 
         let asks = settings.client_auth.verifier().is_some();
         let rest = Box::new(Rest {
@@ -549,15 +546,14 @@ impl AwaitFinished {
         if expected != *message.body() {
             return Err(Misbehaviour::WrongFinished.into());
         }
-        out.change(Change::Read(
-            client_traffic.clone(),
-            negotiated.suite.clone(),
-        ));
+        out.change(Change::Read(client_traffic.opener(&negotiated.suite)?));
         Ok(Next::Established(Box::new(Established {
             negotiated,
-            exporter,
-            read: client_traffic,
-            write: server_traffic,
+            secrets: Some(Secrets {
+                exporter,
+                read: client_traffic,
+                write: server_traffic,
+            }),
         })))
     }
 }
