@@ -68,6 +68,13 @@ pub enum Misbehaviour {
     NoContentType,
     /// Too many records or messages that carry nothing.
     Flood(&'static str),
+    /// A list with more entries than this side takes; the text names them.
+    TooMany(&'static str),
+    /// A hello of TLS 1.3 whose legacy_version is not that of TLS 1.2.
+    LegacyVersion(u16),
+    /// A ClientHello of an older version that says that it was refused with a newer one,
+    /// which is not so: someone in between is forcing it (RFC 7507).
+    InappropriateFallback,
     /// A value that is not among those allowed; the text names the field.
     IllegalParameter(&'static str),
     /// An extension that this message must carry is missing.
@@ -195,7 +202,10 @@ impl Error {
                 | Misbehaviour::NoContentType
                 | Misbehaviour::Flood(_) => A::UNEXPECTED_MESSAGE,
                 Misbehaviour::RecordOverflow => A::RECORD_OVERFLOW,
+                Misbehaviour::LegacyVersion(_) => A::PROTOCOL_VERSION,
+                Misbehaviour::InappropriateFallback => A::INAPPROPRIATE_FALLBACK,
                 Misbehaviour::MessageTooLong
+                | Misbehaviour::TooMany(_)
                 | Misbehaviour::IllegalParameter(_)
                 | Misbehaviour::DuplicateExtension(_)
                 | Misbehaviour::ChangedRetry(_)
@@ -308,7 +318,13 @@ impl fmt::Display for Misbehaviour {
             }
             Self::MessageTooLong => f.write_str("handshake message longer than the limit"),
             Self::NoContentType => f.write_str("protected record without content type"),
-            Self::Flood(what) => write!(f, "too many {what}"),
+            Self::Flood(what) | Self::TooMany(what) => write!(f, "too many {what}"),
+            Self::LegacyVersion(version) => {
+                write!(f, "legacy_version {version:#06x} in a hello of TLS 1.3")
+            }
+            Self::InappropriateFallback => {
+                f.write_str("ClientHello of an older version as if TLS 1.3 had been refused")
+            }
             Self::IllegalParameter(field) => write!(f, "illegal value in {field}"),
             Self::MissingExtension(name) => write!(f, "extension {name} is missing"),
             Self::UnsupportedExtension(id) => {

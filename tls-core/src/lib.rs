@@ -111,6 +111,7 @@ extern crate std;
 pub mod config;
 mod conn;
 mod error;
+mod limits;
 mod record;
 #[cfg(test)]
 mod tests;

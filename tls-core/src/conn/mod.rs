@@ -23,23 +23,12 @@ use crate::record::{
 use crate::tls13::flight::{Change, Output};
 use crate::tls13::{Established, Negotiated, Next, Secrets, State, client, server};
 use crate::wire::{AlertDescription, ContentType, HandshakeType, messages};
-use crate::{Error, Misbehaviour};
+use crate::{Error, Misbehaviour, limits};
 
 /// Level of an alert: every alert of TLS 1.3 but two is fatal.
 const FATAL: u8 = 2;
 /// Level of close_notify.
 const WARNING: u8 = 1;
-
-/// How many records in a row may carry nothing.
-const MAX_EMPTY_RECORDS: u32 = 32;
-/// How many KeyUpdates may come without application data between them.
-const MAX_KEY_UPDATES: u32 = 32;
-/// How many session tickets a server may send. They are not kept.
-const MAX_TICKETS: u32 = 1024;
-/// How many dummy change_cipher_spec records a peer may send.
-const MAX_CHANGE_CIPHER_SPECS: u32 = 4;
-/// How many user_canceled alerts a peer may send.
-const MAX_USER_CANCELED: u32 = 4;
 
 /// What [`Connection::receive`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +98,7 @@ enum Side {
     Server,
 }
 
-/// What a peer may repeat, and has.
+/// What a peer has repeated; how far it may, [`limits`] says.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counters {
     empty_records: u32,
@@ -117,6 +106,14 @@ struct Counters {
     tickets: u32,
     change_cipher_specs: u32,
     user_canceled: u32,
+}
+
+impl Counters {
+    /// Application data went by: messages about keys and tickets may come again.
+    fn data(&mut self) {
+        self.key_updates = 0;
+        self.tickets = 0;
+    }
 }
 
 /// Counts one more, up to `most`.
@@ -296,11 +293,11 @@ impl Connection {
             ContentType::APPLICATION_DATA if matches!(self.state, State::Traffic) => {
                 if content.is_empty() {
                     let empty = &mut self.counters.empty_records;
-                    count(empty, MAX_EMPTY_RECORDS, "empty records in a row")?;
+                    count(empty, limits::EMPTY_RECORDS, "empty records in a row")?;
                     return Ok(None);
                 }
                 self.counters.empty_records = 0;
-                self.counters.key_updates = 0;
+                self.counters.data();
                 Ok(Some(len))
             }
             _ => Err(self.unexpected(content_type.0)),
@@ -330,7 +327,7 @@ impl Connection {
         }
         count(
             &mut self.counters.change_cipher_specs,
-            MAX_CHANGE_CIPHER_SPECS,
+            limits::CHANGE_CIPHER_SPECS,
             "change_cipher_spec records",
         )
     }
@@ -351,7 +348,7 @@ impl Connection {
             }
             AlertDescription::USER_CANCELED => count(
                 &mut self.counters.user_canceled,
-                MAX_USER_CANCELED,
+                limits::USER_CANCELED,
                 "user_canceled alerts",
             ),
             description => Err(Error::AlertReceived(description)),
@@ -386,7 +383,7 @@ impl Connection {
                 if !core::mem::take(&mut self.awaiting_update) {
                     count(
                         &mut self.counters.key_updates,
-                        MAX_KEY_UPDATES,
+                        limits::KEY_UPDATES,
                         "KeyUpdates without application data",
                     )?;
                 }
@@ -406,7 +403,11 @@ impl Connection {
             }
             // Resumption is not offered, so tickets are of no use; they are harmless.
             (HandshakeType::NEW_SESSION_TICKET, Side::Client) => {
-                count(&mut self.counters.tickets, MAX_TICKETS, "session tickets")?;
+                count(
+                    &mut self.counters.tickets,
+                    limits::TICKETS,
+                    "session tickets without application data",
+                )?;
                 messages::check_new_session_ticket(message.body())
             }
             (kind, _) => Err(self.unexpected(kind.0)),

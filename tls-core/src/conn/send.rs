@@ -75,7 +75,7 @@ impl Connection {
                 out.get_mut(done.written..).unwrap_or_default(),
             )?;
             if sealed.consumed > 0 {
-                self.counters.key_updates = 0;
+                self.counters.data();
             }
             done.consumed += sealed.consumed;
             done.written += sealed.written;

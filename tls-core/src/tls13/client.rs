@@ -34,11 +34,7 @@ use crate::wire::extensions::Extensions;
 use crate::wire::hello::{ClientHelloOut, KeyShare, ServerHello, ServerHelloKind};
 use crate::wire::messages::{self, CertificateRequest, EncryptedExtensions};
 use crate::wire::{ExtensionType, HandshakeType};
-use crate::{Error, Misbehaviour};
-
-/// The longest cookie that is echoed, in bytes: half of what the extensions of a ClientHello
-/// hold, so that the others always fit beside it.
-const MAX_COOKIE_LEN: usize = 0x8000;
+use crate::{Error, Misbehaviour, Parameter, limits};
 
 /// What a client waits for.
 pub(crate) enum State {
@@ -287,7 +283,7 @@ impl AwaitServerHello {
         transcript.add(&sent);
         let mut transcript = transcript.into_retry()?;
         transcript.add(message.bytes());
-        if cookie.is_some_and(|cookie| cookie.len() > MAX_COOKIE_LEN) {
+        if cookie.is_some_and(|cookie| cookie.len() > limits::COOKIE_LEN) {
             return Err(Misbehaviour::IllegalParameter("cookie").into());
         }
         let has_cookie = cookie.is_some();

@@ -33,12 +33,8 @@ use crate::record::Message;
 use crate::verify::{CertificateChain, VerifiedPeer};
 use crate::wire::hello::{self, ClientHello};
 use crate::wire::messages::{self, EncryptedExtensions};
-use crate::wire::{HandshakeType, TLS13};
-use crate::{CertificateError, CertificateProblem, Error, Misbehaviour, Parameter};
-
-/// Early data that is skipped at the most, in bytes of records: what a client could have
-/// been promised by another server that shares this one's name.
-const MAX_SKIPPED_EARLY_DATA: usize = 1 << 16;
+use crate::wire::{HandshakeType, TLS12, TLS13};
+use crate::{CertificateError, CertificateProblem, Error, Misbehaviour, Parameter, limits};
 
 /// What a server waits for.
 pub(crate) enum State {
@@ -201,7 +197,7 @@ impl AwaitClientHello {
             // Early data ends at the second ClientHello (section 4.3.10).
             out.change(Change::SkipEarlyData(0));
         } else if hello.early_data && hello.offers_psk {
-            out.change(Change::SkipEarlyData(MAX_SKIPPED_EARLY_DATA));
+            out.change(Change::SkipEarlyData(limits::SKIPPED_EARLY_DATA));
         }
         let Some((group, share)) = share else {
             let common = provider

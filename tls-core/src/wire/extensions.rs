@@ -7,16 +7,13 @@ use crypto_api::SignatureScheme;
 
 use super::ExtensionType;
 use super::codec::{Reader, Write};
-use crate::{Error, Misbehaviour};
+use crate::{Error, Misbehaviour, limits};
 
 /// A list of extensions, split and checked for duplicates (RFC 9846, section 4.3).
 #[derive(Debug)]
 pub(crate) struct Extensions<'a> {
     entries: Vec<(ExtensionType, &'a [u8])>,
 }
-
-/// More extensions than are registered with IANA many times over.
-const MAX_EXTENSIONS: usize = 256;
 
 impl<'a> Extensions<'a> {
     /// Reads the list with its length.
@@ -26,8 +23,8 @@ impl<'a> Extensions<'a> {
         while !list.is_empty() {
             let kind = ExtensionType(list.u16()?);
             let content = list.vec16()?;
-            if entries.len() == MAX_EXTENSIONS {
-                return Err(Misbehaviour::Flood("extensions").into());
+            if entries.len() == limits::EXTENSIONS {
+                return Err(Misbehaviour::TooMany("extensions").into());
             }
             if entries.iter().any(|(known, _)| *known == kind) {
                 return Err(Misbehaviour::DuplicateExtension(kind.0).into());
@@ -110,9 +107,6 @@ pub(crate) fn put_alpn<'a>(out: &mut Vec<u8>, names: impl Iterator<Item = &'a [u
     });
 }
 
-/// More protocols than any application speaks; each costs more memory here than on the wire.
-const MAX_ALPN_NAMES: usize = 64;
-
 /// Reads a list of protocol names: at least one, none empty.
 pub(crate) fn read_alpn(reader: &mut Reader<'_>) -> Result<Vec<Vec<u8>>, Error> {
     let mut list = reader.nested16("ALPN")?;
@@ -122,8 +116,8 @@ pub(crate) fn read_alpn(reader: &mut Reader<'_>) -> Result<Vec<Vec<u8>>, Error> 
         if name.is_empty() {
             return Err(Error::Decode("ALPN"));
         }
-        if names.len() == MAX_ALPN_NAMES {
-            return Err(Misbehaviour::Flood("application protocols").into());
+        if names.len() == limits::ALPN_NAMES {
+            return Err(Misbehaviour::TooMany("application protocols").into());
         }
         names.push(name.to_vec());
     }

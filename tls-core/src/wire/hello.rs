@@ -8,7 +8,11 @@ use rustls_pki_types::{DnsName, IpAddr};
 use super::codec::{Reader, Write};
 use super::extensions::{self, Extensions};
 use super::{ExtensionType, HandshakeType, TLS12, TLS13};
-use crate::{Error, Misbehaviour};
+use crate::{Error, Misbehaviour, limits};
+
+/// TLS_FALLBACK_SCSV: says in the list of cipher suites that the client has already been
+/// refused with a better version (RFC 7507).
+pub(crate) const FALLBACK_SCSV: CipherSuite = CipherSuite(0x5600);
 
 /// A key share: its group and its bytes.
 pub(crate) type KeyShare<'a> = (NamedGroup, &'a [u8]);
@@ -164,8 +168,8 @@ fn read_key_shares<'a>(reader: &mut Reader<'a>) -> Result<Vec<KeyShare<'a>>, Err
         if shares.iter().any(|(group, _)| *group == share.0) {
             return Err(Misbehaviour::IllegalParameter("key_share: a group twice").into());
         }
-        if shares.len() == 64 {
-            return Err(Misbehaviour::Flood("key shares").into());
+        if shares.len() == limits::KEY_SHARES {
+            return Err(Misbehaviour::TooMany("key shares").into());
         }
         shares.push(share);
     }

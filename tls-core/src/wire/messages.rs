@@ -9,7 +9,7 @@ use super::codec::{Reader, Write};
 use super::extensions::{self, Extensions};
 use super::{ExtensionType, HandshakeType};
 use crate::verify::CertificateChain;
-use crate::{Error, Misbehaviour};
+use crate::{Error, Misbehaviour, limits};
 
 /// EncryptedExtensions (section 4.4.1).
 #[derive(Debug)]
@@ -85,10 +85,6 @@ const OF_HELLOS: &[ExtensionType] = &[
     ExtensionType::KEY_SHARE,
 ];
 
-/// More authorities than a client can make sense of; each costs more memory here than on
-/// the wire.
-const MAX_AUTHORITIES: usize = 2048;
-
 /// CertificateRequest (section 4.4.2).
 #[derive(Debug)]
 pub(crate) struct CertificateRequest {
@@ -134,8 +130,8 @@ impl CertificateRequest {
                         if name.is_empty() {
                             return Err(Error::Decode("certificate_authorities"));
                         }
-                        if authorities.len() == MAX_AUTHORITIES {
-                            return Err(Misbehaviour::Flood("certificate authorities").into());
+                        if authorities.len() == limits::AUTHORITIES {
+                            return Err(Misbehaviour::TooMany("certificate authorities").into());
                         }
                         authorities.push(name.to_vec());
                     }
