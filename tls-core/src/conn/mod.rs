@@ -518,8 +518,9 @@ impl Connection {
         if content.is_empty() {
             return Ok(());
         }
-        self.write
-            .set_initial(self.side == Side::Client && !self.begun);
+        // All that a client says in a handshake before it has heard anything.
+        let initial = content_type == ContentType::HANDSHAKE && !self.begun;
+        self.write.set_initial(initial && self.side == Side::Client);
         let max = self.limits.record_payload;
         let start = self.outgoing.len();
         let len = sealed_len(&self.write, content.len(), max);

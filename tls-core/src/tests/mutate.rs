@@ -134,7 +134,6 @@ fn what_a_sender_may_choose() {
             "1: id of extension 0",
             "1: id of extension 16",
             "1: id of extension 50",
-            "1: legacy_version",
             "1: random",
             "2: random",
             "13: content of extension 13",

@@ -242,7 +242,17 @@ enum Progress {
 
 impl AwaitServerHello {
     fn receive(self, message: &Message, out: &mut Output) -> Result<Next, Error> {
-        let answer = ServerHello::parse(message.body(), |kind| self.asked.contains(&kind))?;
+        let answer = ServerHello::parse(message.body(), |kind| self.asked.contains(&kind));
+        let answer = answer.map_err(|error| match (&self.progress, error) {
+            // The HelloRetryRequest has settled the version (section 4.2.4).
+            (Progress::Second { .. }, Error::NoCommon(Parameter::Version)) => {
+                Misbehaviour::IllegalParameter(
+                    "version of ServerHello, not that of HelloRetryRequest",
+                )
+                .into()
+            }
+            (_, error) => error,
+        })?;
         if answer.session_id != self.hello.session_id {
             return Err(Misbehaviour::IllegalParameter("session id of ServerHello").into());
         }

@@ -31,7 +31,7 @@ use super::{Established, Negotiated, Next, Secrets, State as Wait, hash_of};
 use crate::config::{CertifiedKey, ClientAuth, ClientHelloInfo, ServerConfig, choose_scheme};
 use crate::record::Message;
 use crate::verify::{CertificateChain, VerifiedPeer};
-use crate::wire::hello::{self, ClientHello};
+use crate::wire::hello::{self, ClientHello, FALLBACK_SCSV};
 use crate::wire::messages::{self, EncryptedExtensions};
 use crate::wire::{HandshakeType, TLS12, TLS13};
 use crate::{CertificateError, CertificateProblem, Error, Misbehaviour, Parameter, limits};
@@ -134,7 +134,16 @@ impl AwaitClientHello {
             .as_ref()
             .is_some_and(|versions| versions.contains(&TLS13))
         {
+            // It tried a better version before, and someone in between did not let that pass
+            // (RFC 7507, section 3).
+            if hello.cipher_suites.contains(&FALLBACK_SCSV) {
+                return Err(Misbehaviour::InappropriateFallback.into());
+            }
             return Err(Error::NoCommon(Parameter::Version));
+        }
+        // RFC 8446 had it ignored; RFC 9846, section 4.2.2, has it refused.
+        if hello.legacy_version != TLS12 {
+            return Err(Misbehaviour::LegacyVersion(hello.legacy_version).into());
         }
         if hello.compression_methods != [0] {
             return Err(Misbehaviour::IllegalParameter("compression methods").into());

@@ -20,6 +20,7 @@ pub(crate) type KeyShare<'a> = (NamedGroup, &'a [u8]);
 /// A parsed ClientHello.
 #[derive(Debug)]
 pub(crate) struct ClientHello<'a> {
+    pub(crate) legacy_version: u16,
     pub(crate) random: [u8; 32],
     pub(crate) session_id: &'a [u8],
     pub(crate) cipher_suites: Vec<CipherSuite>,
@@ -41,12 +42,7 @@ impl<'a> ClientHello<'a> {
     /// Parses the body of a ClientHello.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(body, "ClientHello");
-        // legacy_version is not for negotiation (RFC 9846, section 4.2.2); SSL 3.0 and
-        // below cannot be meant by a client of TLS 1.3.
-        let version = reader.u16()?;
-        if version < 0x0301 {
-            return Err(Error::NoCommon(crate::Parameter::Version));
-        }
+        let legacy_version = reader.u16()?;
         let random = reader.array()?;
         let session_id = reader.vec8()?;
         if session_id.len() > 32 {
@@ -58,6 +54,7 @@ impl<'a> ClientHello<'a> {
             return Err(Error::Decode("compression methods"));
         }
         let mut hello = Self {
+            legacy_version,
             random,
             session_id,
             cipher_suites,
@@ -312,8 +309,13 @@ impl<'a> ServerHello<'a> {
         let list = Extensions::read(&mut reader, "extensions of ServerHello")?;
         reader.end()?;
         match list.parse(E::SUPPORTED_VERSIONS, "supported_versions", Reader::u16)? {
+            // Of no older version (section 4.2.3).
+            None if random == RETRY_RANDOM => {
+                return Err(Misbehaviour::MissingExtension("supported_versions").into());
+            }
             None => return Err(older_version(&random)),
             Some(TLS13) if version == TLS12 => {}
+            Some(TLS13) => return Err(Misbehaviour::LegacyVersion(version).into()),
             Some(_) => return Err(Misbehaviour::IllegalParameter("version of ServerHello").into()),
         }
         if compression != 0 {
