@@ -385,9 +385,9 @@ impl AwaitServerHello {
             out.change(Change::Write(client_secret.write_keys(&suite)?));
             Ok(Next::Wait(Wait::Client(State::EncryptedExtensions(
                 AwaitEncryptedExtensions {
-                    asked,
                     rest: Box::new(Rest {
                         hello,
+                        asked,
                         transcript,
                         handshake,
                         client_secret,
@@ -411,6 +411,8 @@ impl AwaitServerHello {
 /// What is needed until the handshake is over.
 struct Rest {
     hello: Box<Hello>,
+    /// The extensions that the server may answer.
+    asked: Vec<ExtensionType>,
     transcript: Transcript,
     handshake: HandshakeSecret,
     client_secret: TrafficSecret,
@@ -422,14 +424,14 @@ struct Rest {
 
 /// Waiting for EncryptedExtensions.
 pub(crate) struct AwaitEncryptedExtensions {
-    asked: Vec<ExtensionType>,
     rest: Box<Rest>,
 }
 
 impl AwaitEncryptedExtensions {
     fn receive(self, message: &Message) -> Result<Next, Error> {
-        let Self { asked, mut rest } = self;
-        let extensions = EncryptedExtensions::parse(message.body(), |kind| asked.contains(&kind))?;
+        let Self { mut rest } = self;
+        let asked = |kind| rest.asked.contains(&kind);
+        let extensions = EncryptedExtensions::parse(message.body(), asked)?;
         if let Some(chosen) = &extensions.alpn
             && !rest.hello.config.settings().alpn.contains(chosen)
         {
@@ -458,7 +460,7 @@ impl AwaitCertificate {
 
     fn receive(self, message: &Message, now: UnixTime, out: &mut Output) -> Result<Next, Error> {
         let Self { mut rest } = self;
-        let chain = messages::parse_certificate(message.body())?;
+        let chain = messages::parse_certificate(message.body(), |kind| rest.asked.contains(&kind))?;
         if chain.is_empty() {
             // RFC 9846, section 4.5.1: a server always has one.
             return Err(Error::Decode("Certificate of the server, which is empty"));

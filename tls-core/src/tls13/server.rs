@@ -464,7 +464,7 @@ pub(crate) struct AwaitCertificate {
 impl AwaitCertificate {
     fn receive(self, message: &Message, now: UnixTime, out: &mut Output) -> Result<Next, Error> {
         let Self { config, mut rest } = self;
-        let chain = messages::parse_certificate(message.body())?;
+        let chain = messages::parse_certificate(message.body(), messages::is_requested)?;
         rest.transcript.add(message.bytes());
         let (required, verifier) = match &config.settings().client_auth {
             ClientAuth::Required(verifier) => (true, verifier),

@@ -73,9 +73,9 @@ impl EncryptedExtensions {
     }
 }
 
-/// Extensions that only hellos and EncryptedExtensions carry (section 4.3, the table).
+/// Extensions that neither a CertificateRequest nor a NewSessionTicket carries (section 4.3,
+/// the table).
 const OF_HELLOS: &[ExtensionType] = &[
-    ExtensionType::SERVER_NAME,
     ExtensionType::SUPPORTED_GROUPS,
     ExtensionType::ALPN,
     ExtensionType::PRE_SHARED_KEY,
@@ -103,7 +103,8 @@ impl CertificateRequest {
         }
         let list = Extensions::read(&mut reader, "CertificateRequest")?;
         reader.end()?;
-        // Here unknown extensions are the server's requests, to be ignored.
+        // Here unknown extensions are the server's requests, to be ignored; so is server_name,
+        // which the table allows for the sake of RFC 9261.
         list.none_of(OF_HELLOS)?;
         list.none_of(&[E::EARLY_DATA])?;
         let schemes = list
@@ -183,8 +184,23 @@ pub(crate) fn encode_certificate_request(
     });
 }
 
-/// Parses the body of a Certificate (section 4.5.1): a chain, which may be empty.
-pub(crate) fn parse_certificate(body: &[u8]) -> Result<CertificateChain, Error> {
+/// Whether our CertificateRequest asks for something by this extension, which a client's
+/// Certificate may answer (section 4.3).
+pub(crate) fn is_requested(kind: ExtensionType) -> bool {
+    matches!(
+        kind,
+        ExtensionType::SIGNATURE_ALGORITHMS
+            | ExtensionType::SIGNATURE_ALGORITHMS_CERT
+            | ExtensionType::CERTIFICATE_AUTHORITIES
+    )
+}
+
+/// Parses the body of a Certificate (section 4.5.1): a chain, which may be empty. `asked`
+/// tells which extensions its receiver sent.
+pub(crate) fn parse_certificate(
+    body: &[u8],
+    asked: impl Fn(ExtensionType) -> bool,
+) -> Result<CertificateChain, Error> {
     let mut reader = Reader::new(body, "Certificate");
     if !reader.vec8()?.is_empty() {
         return Err(Misbehaviour::IllegalParameter("context of Certificate").into());
@@ -197,8 +213,11 @@ pub(crate) fn parse_certificate(body: &[u8]) -> Result<CertificateChain, Error> 
         if certificate.is_empty() {
             return Err(Error::Decode("Certificate"));
         }
-        // No extension that an entry could carry is ever asked for.
-        Extensions::read(&mut list, "extensions of Certificate")?.only(|_| false, &[])?;
+        // Of those that we send, an entry may answer none.
+        Extensions::read(&mut list, "extensions of Certificate")?.only(&asked, &[])?;
+        if chain.len() == limits::CHAIN {
+            return Err(Misbehaviour::TooMany("certificates in a chain").into());
+        }
         chain.push(CertificateDer::from(certificate.to_vec()));
     }
     Ok(chain.into())
@@ -275,5 +294,11 @@ pub(crate) fn check_new_session_ticket(body: &[u8]) -> Result<(), Error> {
     // Unknown extensions are to be ignored here (section 4.7.1).
     let list = Extensions::read(&mut reader, "extensions of NewSessionTicket")?;
     reader.end()?;
-    list.none_of(OF_HELLOS)
+    list.none_of(OF_HELLOS)?;
+    list.none_of(&[
+        ExtensionType::SERVER_NAME,
+        ExtensionType::SIGNATURE_ALGORITHMS,
+        ExtensionType::SIGNATURE_ALGORITHMS_CERT,
+        ExtensionType::CERTIFICATE_AUTHORITIES,
+    ])
 }
