@@ -126,6 +126,9 @@ impl CertificateRequest {
                 |reader| {
                     let mut names = reader.nested16("certificate_authorities")?;
                     let mut authorities = Vec::new();
+                    if names.is_empty() {
+                        return Err(Error::Decode("certificate_authorities"));
+                    }
                     while !names.is_empty() {
                         let name = names.vec16()?;
                         if name.is_empty() {
@@ -165,19 +168,17 @@ pub(crate) fn encode_certificate_request(
                 extensions::put_schemes(out, E::SIGNATURE_ALGORITHMS_CERT, schemes);
             }
             // The list must fit its extension; names that do not are left out, which asks
-            // for less and is no error (section 4.3.4).
-            if !authorities.is_empty() {
+            // for less and is no error. It must not be empty, and nor must a name
+            // (section 4.3.4).
+            let mut names = Vec::new();
+            for name in authorities.iter().filter(|name| !name.is_empty()) {
+                if names.len().saturating_add(name.len()) < 0xe000 {
+                    names.nest16(|out| out.put(name));
+                }
+            }
+            if !names.is_empty() {
                 extensions::put(out, E::CERTIFICATE_AUTHORITIES, |out| {
-                    out.nest16(|out| {
-                        let mut left = 0xe000_usize;
-                        for name in authorities {
-                            let Some(rest) = left.checked_sub(name.len() + 2) else {
-                                continue;
-                            };
-                            left = rest;
-                            out.nest16(|out| out.put(name));
-                        }
-                    });
+                    out.nest16(|out| out.put(&names));
                 });
             }
         });
