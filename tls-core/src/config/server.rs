@@ -10,7 +10,7 @@ use crypto_api::{CipherSuite, CryptoProvider, NamedGroup, Op, SignatureScheme};
 
 use super::{CertifiedKey, KeyLog, Limits, check_common};
 use crate::verify::ClientVerifier;
-use crate::{ConfigError, Error, Parameter};
+use crate::{ConfigError, Error, Misbehaviour, Parameter};
 
 /// What a server decides, to be filled in and made a [`ServerConfig`].
 #[derive(Clone, Debug)]
@@ -126,7 +126,9 @@ pub trait CertificateSelector: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`Error::NoCommon`] with [`Parameter::ServerName`] if there is none for the name, or
-    /// with [`Parameter::SignatureScheme`] if there is none for the client's schemes.
+    /// with [`Parameter::SignatureScheme`] if there is none for the client's schemes;
+    /// [`Misbehaviour::MissingExtension`] if a name is needed and there is none (RFC 9846,
+    /// section 9.2).
     fn select(&self, hello: &ClientHelloInfo<'_>) -> Op<Arc<CertifiedKey>, Error>;
 }
 
@@ -191,7 +193,10 @@ impl CertificateSelector for CertificatesByName {
             .find(|certified| certified.scheme_for(hello.signature_schemes).is_some());
         Op::Ready(match chosen {
             Some(certified) => Ok(certified.clone()),
-            None if candidates.is_empty() => Err(Error::NoCommon(Parameter::ServerName)),
+            None if candidates.is_empty() => Err(match hello.server_name {
+                Some(_) => Error::NoCommon(Parameter::ServerName),
+                None => Misbehaviour::MissingExtension("server_name").into(),
+            }),
             None => Err(Error::NoCommon(Parameter::SignatureScheme)),
         })
     }

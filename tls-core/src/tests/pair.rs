@@ -188,8 +188,8 @@ fn certificates_by_name() {
     let mut settings = client_settings();
     settings.send_server_name = false;
     let (error, alert) = shake_and_fail(&mut client(settings), &mut Connection::server(config));
-    assert_eq!(error, Error::NoCommon(Parameter::ServerName));
-    let expected = Error::AlertReceived(AlertDescription::UNRECOGNIZED_NAME);
+    assert_eq!(error, Misbehaviour::MissingExtension("server_name").into());
+    let expected = Error::AlertReceived(AlertDescription::MISSING_EXTENSION);
     assert_eq!(alert, Some(expected));
 }
 
