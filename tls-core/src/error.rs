@@ -148,6 +148,8 @@ pub enum CertificateProblem {
     BadSignature,
     /// Its key or signature algorithm is not supported.
     Unsupported,
+    /// It is valid, and whom it names is not let in.
+    AccessDenied,
     /// Something else, said in the detail.
     Other,
 }
@@ -186,7 +188,13 @@ impl Error {
     /// The alert that tells the peer, or `None` if it is to be told nothing: it said so
     /// itself, has gone, or did nothing.
     ///
-    /// This is the one place where errors become alerts (RFC 9846, section 6.2).
+    /// This is the one place where errors become alerts (RFC 9846, section 6.2). Of the
+    /// RFC's table these are never sent: insufficient_security, since what a server does not
+    /// allow it does not have, and so cannot know to be too weak;
+    /// bad_certificate_status_response, since no status is asked for; unknown_psk_identity,
+    /// since no pre-shared key is taken; general_error, since all errors have a better one.
+    /// close_notify and user_canceled are not errors:
+    /// [`Connection::close`](crate::Connection::close) sends them.
     pub fn alert(&self) -> Option<AlertDescription> {
         use AlertDescription as A;
         Some(match self {
@@ -232,6 +240,7 @@ impl Error {
                 }
                 CertificateProblem::Revoked => A::CERTIFICATE_REVOKED,
                 CertificateProblem::UnknownIssuer => A::UNKNOWN_CA,
+                CertificateProblem::AccessDenied => A::ACCESS_DENIED,
                 CertificateProblem::Unsupported | CertificateProblem::WrongPurpose => {
                     A::UNSUPPORTED_CERTIFICATE
                 }
@@ -380,6 +389,7 @@ impl fmt::Display for CertificateProblem {
             Self::WrongPurpose => "wrong purpose",
             Self::BadSignature => "bad signature",
             Self::Unsupported => "unsupported algorithm",
+            Self::AccessDenied => "access denied",
             Self::Other => "not acceptable",
         })
     }
