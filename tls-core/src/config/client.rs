@@ -6,7 +6,7 @@ use core::fmt;
 
 use crypto_api::{CryptoProvider, NamedGroup, Op, SignatureScheme};
 
-use super::{CertifiedKey, KeyLog, Limits, check_common};
+use super::{CertifiedKey, KeyLog, Limits, any_usable, check_common};
 use crate::verify::ServerVerifier;
 use crate::{ConfigError, Error};
 
@@ -25,7 +25,7 @@ pub struct ClientSettings {
     /// allowed: the server then asks for one (RFC 9846, section 4.3.8).
     pub key_shares: Vec<NamedGroup>,
     /// Schemes accepted in the server's CertificateVerify. By default all that the provider
-    /// verifies.
+    /// verifies and TLS 1.3 allows there.
     pub signature_schemes: Vec<SignatureScheme>,
     /// Application protocols (ALPN), the preferred one first. Empty: none is offered.
     pub alpn: Vec<Vec<u8>>,
@@ -91,9 +91,10 @@ impl ClientConfig {
             &settings.alpn,
             &settings.limits,
         )?;
-        if settings.signature_schemes.is_empty() {
+        if !any_usable(&settings.signature_schemes) {
             return Err(ConfigError::Limit(
-                "signature_schemes: a client must accept at least one",
+                "signature_schemes: a client must accept at least one that TLS 1.3 allows in a \
+                 handshake",
             ));
         }
         for (at, group) in settings.key_shares.iter().enumerate() {

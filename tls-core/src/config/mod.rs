@@ -138,6 +138,11 @@ fn check_common(
     limits.check()
 }
 
+/// Whether a handshake can be signed under any of these schemes.
+fn any_usable(schemes: &[SignatureScheme]) -> bool {
+    schemes.iter().any(|scheme| scheme.allowed_in_handshake())
+}
+
 /// Chooses a scheme for `certified`, or says that there is none.
 pub(crate) fn choose_scheme(
     certified: &CertifiedKey,

@@ -8,7 +8,7 @@ use core::fmt;
 
 use crypto_api::{CipherSuite, CryptoProvider, NamedGroup, Op, SignatureScheme};
 
-use super::{CertifiedKey, KeyLog, Limits, check_common};
+use super::{CertifiedKey, KeyLog, Limits, any_usable, check_common};
 use crate::verify::ClientVerifier;
 use crate::{ConfigError, Error, Misbehaviour, Parameter};
 
@@ -22,7 +22,7 @@ pub struct ServerSettings {
     /// Whether clients must, may or need not show a certificate.
     pub client_auth: ClientAuth,
     /// Schemes accepted in a client's CertificateVerify. By default all that the provider
-    /// verifies.
+    /// verifies and TLS 1.3 allows there.
     pub signature_schemes: Vec<SignatureScheme>,
     /// Application protocols (ALPN), the preferred one first. Empty: the client's offer is
     /// ignored. Otherwise a client that offers only others is refused (RFC 7301, 3.2).
@@ -68,9 +68,10 @@ impl ServerConfig {
             &settings.alpn,
             &settings.limits,
         )?;
-        if settings.client_auth.verifier().is_some() && settings.signature_schemes.is_empty() {
+        if settings.client_auth.verifier().is_some() && !any_usable(&settings.signature_schemes) {
             return Err(ConfigError::Limit(
-                "signature_schemes: a server that asks for certificates must accept at least one",
+                "signature_schemes: a server that asks for certificates must accept at least one \
+                 that TLS 1.3 allows in a handshake",
             ));
         }
         Ok(Self { settings })
