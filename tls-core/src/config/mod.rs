@@ -84,8 +84,8 @@ pub struct Limits {
     /// The longest handshake message taken from a peer, in bytes. It bounds the memory that
     /// a peer can claim. At least 4,096; by default 65,536.
     pub handshake_message: usize,
-    /// The most application data put into one record, in bytes: 64 to 16,384 (the default).
-    /// Small records let a receiver start on the data sooner.
+    /// The most that is put into one record, in bytes: 64 to 16,384 (the default). It holds
+    /// for handshake messages, too. Small records let a receiver start on the data sooner.
     pub record_payload: usize,
 }
 
