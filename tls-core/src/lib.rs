@@ -103,6 +103,18 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+// A peer's bytes never cause a panic. `wire` and what finds records and messages also do no
+// arithmetic that could overflow.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 extern crate alloc;
 #[cfg(test)]
@@ -117,6 +129,7 @@ mod record;
 mod tests;
 mod tls13;
 pub mod verify;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod wire;
 
 pub use conn::{Connection, Event, Received};

@@ -25,9 +25,10 @@ pub(crate) enum Deframed {
 /// peer that does not speak TLS can be called that.
 pub(crate) fn deframe(input: &[u8], first: bool) -> Result<Deframed, Error> {
     let Some((header, rest)) = input.split_first_chunk::<HEADER_LEN>() else {
-        return Ok(Deframed::Incomplete(HEADER_LEN - input.len()));
+        return Ok(Deframed::Incomplete(HEADER_LEN.saturating_sub(input.len())));
     };
-    let [content_type, major, _, len @ ..] = *header;
+    // legacy_record_version is ignored for all purposes (RFC 9846, section 5.1).
+    let [content_type, _, _, len @ ..] = *header;
     let content_type = ContentType(content_type);
     let known = matches!(
         content_type,
@@ -36,12 +37,10 @@ pub(crate) fn deframe(input: &[u8], first: bool) -> Result<Deframed, Error> {
             | ContentType::HANDSHAKE
             | ContentType::APPLICATION_DATA
     );
-    // legacy_record_version is to be ignored (RFC 9846, section 5.1), but every TLS so far
-    // has the same first byte there.
-    if first && (!known || major != 3) {
-        return Err(Error::NotTls(*header));
-    }
     if !known {
+        if first {
+            return Err(Error::NotTls(*header));
+        }
         return Err(Misbehaviour::UnexpectedMessage {
             expected: "a record",
             got: content_type.0,
@@ -60,7 +59,7 @@ pub(crate) fn deframe(input: &[u8], first: bool) -> Result<Deframed, Error> {
         None | Some(0) => Ok(Deframed::Record {
             content_type,
             header: *header,
-            body: HEADER_LEN..HEADER_LEN + len,
+            body: HEADER_LEN..len.saturating_add(HEADER_LEN),
         }),
         Some(missing) => Ok(Deframed::Incomplete(missing)),
     }
@@ -87,10 +86,6 @@ mod tests {
     #[test]
     fn names_what_is_not_tls() {
         assert_eq!(deframe(b"GET / HTTP", true), Err(Error::NotTls(*b"GET /")));
-        assert_eq!(
-            deframe(b"\x16\x02\0\0\0", true),
-            Err(Error::NotTls(*b"\x16\x02\0\0\0"))
-        );
         assert!(matches!(
             deframe(b"GET / HTTP", false),
             Err(Error::Misbehaved(Misbehaviour::UnexpectedMessage {
@@ -98,6 +93,15 @@ mod tests {
                 ..
             }))
         ));
+    }
+
+    #[test]
+    fn ignores_the_version() {
+        for version in [0, 0x0200, 0x0301, 0x0304, 0xffff_u16] {
+            let [major, minor] = version.to_be_bytes();
+            let found = deframe(&[22, major, minor, 0, 1, 7], true);
+            assert!(matches!(found, Ok(Deframed::Record { .. })), "{version}");
+        }
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Joiner {
         if len > self.limit {
             return Err(Misbehaviour::MessageTooLong.into());
         }
-        let end = HEADER_LEN + len;
+        let end = len.saturating_add(HEADER_LEN);
         if self.buffer.len() < end {
             return Ok(None);
         }

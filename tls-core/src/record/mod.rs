@@ -2,8 +2,10 @@
 //! (RFC 9846, section 5).
 
 mod ahead;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod deframe;
 mod fragment;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod join;
 mod protect;
 

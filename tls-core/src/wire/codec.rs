@@ -153,12 +153,14 @@ fn nest<const LEN: usize>(out: &mut Vec<u8>, content: impl FnOnce(&mut Vec<u8>))
     let at = out.len();
     out.extend_from_slice(&[0; LEN]);
     content(out);
-    let len = (out.len() - at - LEN).to_be_bytes();
+    let written = out.get_mut(at..).unwrap_or_default();
+    let Some((place, content)) = written.split_first_chunk_mut::<LEN>() else {
+        return;
+    };
+    let len = content.len().to_be_bytes();
     debug_assert!(len.iter().rev().skip(LEN).all(|byte| *byte == 0));
-    if let (Some(place), Some((_, low))) =
-        (out.get_mut(at..at + LEN), len.split_last_chunk::<LEN>())
-    {
-        place.copy_from_slice(low);
+    if let Some((_, low)) = len.split_last_chunk::<LEN>() {
+        *place = *low;
     }
 }
 
