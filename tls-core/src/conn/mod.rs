@@ -51,7 +51,8 @@ pub enum Event {
     /// Application data, decrypted, in this range of the input.
     Data(Range<usize>),
     /// An operation is pending: [`poll`](Connection::poll) must say that it is ready before
-    /// more input is taken.
+    /// more input is taken. Then [`receive`](Connection::receive) must be called again, even
+    /// without new bytes: messages of a record that is done with may still wait inside.
     Suspended,
     /// The peer has closed its direction. No data follows.
     Closed,
@@ -416,6 +417,11 @@ impl Connection {
 
     /// Drives the pending operation, if there is one. Ready: there is none any more, and
     /// [`receive`](Self::receive) takes input again.
+    ///
+    /// Then call [`receive`](Self::receive) even if the peer has sent nothing since, with an
+    /// empty input if need be. The messages behind the one that made the connection wait may
+    /// have come in the same record: they are taken from there, and their time is that of
+    /// that call.
     ///
     /// # Errors
     /// As for [`receive`](Self::receive).
