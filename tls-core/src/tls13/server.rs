@@ -110,8 +110,9 @@ struct Retry {
     first: FirstHello,
 }
 
-/// What must be the same in both ClientHellos (RFC 9846, section 4.2.2). Key share, cookie,
-/// padding, early data and pre-shared keys may change.
+/// What is compared of both ClientHellos: all that this server acts on and that must stay the
+/// same (RFC 9846, section 4.2.2). What it does not act on may change unseen, and is in the
+/// transcript as it came.
 struct FirstHello {
     random: [u8; 32],
     session_id: Vec<u8>,
@@ -119,6 +120,7 @@ struct FirstHello {
     server_name: Option<String>,
     groups: Vec<NamedGroup>,
     schemes: Vec<SignatureScheme>,
+    certificate_schemes: Option<Vec<SignatureScheme>>,
     alpn: Option<Vec<Vec<u8>>>,
 }
 
@@ -280,6 +282,7 @@ impl FirstHello {
             }),
             groups: groups.to_vec(),
             schemes: schemes.to_vec(),
+            certificate_schemes: hello.certificate_schemes.clone(),
             alpn: hello.alpn.clone(),
         }
     }
@@ -293,6 +296,10 @@ impl FirstHello {
             ("server_name", self.server_name == second.server_name),
             ("supported_groups", self.groups == second.groups),
             ("signature_algorithms", self.schemes == second.schemes),
+            (
+                "signature_algorithms_cert",
+                self.certificate_schemes == second.certificate_schemes,
+            ),
             ("ALPN", self.alpn == second.alpn),
         ]
         .iter()
