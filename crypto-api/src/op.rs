@@ -80,14 +80,6 @@ impl<T, E> Op<T, E> {
         }
     }
 
-    /// The outcome if it is there, else the operation again.
-    pub fn into_ready(self) -> Result<Result<T, E>, Box<dyn PendingOp<T, E>>> {
-        match self {
-            Self::Ready(outcome) => Ok(outcome),
-            Self::Pending(op) => Err(op),
-        }
-    }
-
     /// Polls until the operation is ready, without sleeping in between.
     ///
     /// For tests and start-up checks: a caller with a thread to spare should sleep in its
