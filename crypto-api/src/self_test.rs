@@ -30,8 +30,10 @@ impl CryptoProvider {
     ///   one bit flipped in signature or message.
     /// - Two draws of randomness differ, and a ticket opens to what it was made of.
     ///
-    /// Of a suite or signature algorithm that this crate knows no answer for, only the
-    /// consistency is tested. Key loaders are not: a loader has nothing to do without a
+    /// For groups there is no published answer to compare with: how a private key comes of
+    /// randomness, and of whose, is the backend's affair. The features `conformance` and
+    /// `wycheproof` have more for a backend's own tests. Of a suite or signature algorithm
+    /// that this crate knows no answer for, only the consistency is tested, too. Key loaders are not: a loader has nothing to do without a
     /// key. It takes a few milliseconds. [`check`](CryptoProvider::check) is part of it.
     ///
     /// # Errors
