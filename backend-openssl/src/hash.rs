@@ -81,10 +81,6 @@ impl<S: Sha> HashContext for Context<S> {
     fn digest(&self) -> Result<Digest, Error> {
         Ok(finish(self.0.clone()))
     }
-
-    fn fork(&self) -> Result<Box<dyn HashContext>, Error> {
-        Ok(Box::new(Self(self.0.clone())))
-    }
 }
 
 /// The longest block of the hash functions here, in bytes.

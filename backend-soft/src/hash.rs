@@ -94,8 +94,4 @@ impl<D: sha2::Digest + Clone + Send + Sync + 'static> HashContext for Context<D>
     fn digest(&self) -> Result<Digest, Error> {
         Ok(Digest::new(&self.0.clone().finalize()))
     }
-
-    fn fork(&self) -> Result<Box<dyn HashContext>, Error> {
-        Ok(Box::new(Self(self.0.clone())))
-    }
 }

@@ -37,12 +37,6 @@ pub trait HashContext: Send + Sync {
     /// # Errors
     /// [`Error::Backend`] when the backend fails.
     fn digest(&self) -> Result<Digest, Error>;
-
-    /// A second computation that starts where this one stands.
-    ///
-    /// # Errors
-    /// [`Error::Backend`] when the backend fails.
-    fn fork(&self) -> Result<Box<dyn HashContext>, Error>;
 }
 
 /// HMAC (RFC 2104) over one hash function.
