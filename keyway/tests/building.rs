@@ -4,13 +4,16 @@
 mod support;
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 
 use keyway::pki::RevocationPolicy;
 use keyway::pki::dangerous::AcceptAny;
+use keyway::tls::config::ClientAuth;
 use keyway::{
-    CipherSuite, ClientBuilder, Credentials, Limits, NamedGroup, ServerBuilder, SetupError, Trust,
+    CipherSuite, ClientBuilder, ClientConfig, Credentials, Limits, NamedGroup, ServerBuilder,
+    ServerConfig, SetupError, Stream, Trust,
 };
 use support::{Authority, Pair};
 
@@ -249,6 +252,93 @@ fn options_that_exclude_each_other() {
         refused(server().certificate_selector(selector).build()),
         "certificate and certificate_selector: only one of the two can be given"
     );
+}
+
+/// Each way to ask clients for a certificate lets in others than the next: none of them may
+/// silently take another's place.
+#[test]
+fn clients_are_asked_for_certificates_in_one_way() {
+    type Ask = fn(ServerBuilder) -> ServerBuilder;
+    fn trust() -> Trust {
+        Trust::pem(Authority::new().pem())
+    }
+    fn any() -> Arc<AcceptAny> {
+        Arc::new(AcceptAny::dangerous_without_authentication())
+    }
+    let ways: [(&str, bool, Ask); 4] = [
+        ("require_client_certificate", true, |server| {
+            server.require_client_certificate(trust())
+        }),
+        ("request_client_certificate", false, |server| {
+            server.request_client_certificate(trust())
+        }),
+        ("dangerous_client_verifier", true, |server| {
+            server.dangerous_client_verifier(any())
+        }),
+        ("dangerous_optional_client_verifier", false, |server| {
+            server.dangerous_optional_client_verifier(any())
+        }),
+    ];
+    for (one, required, ask) in ways {
+        let config = ask(server()).build().unwrap();
+        match config.settings().client_auth {
+            ClientAuth::Required(_) => assert!(required, "{one}"),
+            ClientAuth::Optional(_) => assert!(!required, "{one}"),
+            ClientAuth::None => panic!("{one} does not ask"),
+        }
+        for (other, _, ask_too) in ways {
+            let built = ask_too(ask(server())).build();
+            if one == other {
+                built.unwrap();
+                continue;
+            }
+            assert_eq!(
+                refused(built),
+                format!("{one} and {other}: only one of the two can be given")
+            );
+        }
+    }
+}
+
+/// With nothing in the way but the code that verifies.
+#[test]
+fn a_client_without_certificate_passes_an_optional_verifier() {
+    let authority = Authority::new();
+    let server = ServerBuilder::new()
+        .certificate(authority.issue("localhost").credentials())
+        .dangerous_optional_client_verifier(Arc::new(AcceptAny::dangerous_without_authentication()))
+        .build()
+        .unwrap();
+    let stranger = Authority::new().issue("stranger");
+    for shown in [None, Some(stranger.credentials())] {
+        let certificates = usize::from(shown.is_some());
+        let mut client = ClientBuilder::new().trust(Trust::pem(authority.pem()));
+        if let Some(credentials) = shown {
+            client = client.certificate(credentials);
+        }
+        let client = client.build().unwrap();
+        let stream = handshake(server.clone(), client).unwrap();
+        let seen = stream.connection().peer_certificates();
+        assert_eq!(seen.map_or(0, |chain| chain.len()), certificates);
+    }
+}
+
+/// A handshake over TCP; the server's end of it, or why the server refused.
+fn handshake(
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+) -> std::io::Result<Stream<TcpStream>> {
+    let (near, far) = support::tcp();
+    std::thread::scope(|scope| {
+        let served = scope.spawn(|| {
+            let mut stream = Stream::server(server, far);
+            stream.handshake().map(|()| stream)
+        });
+        let mut stream = Stream::client(client, support::localhost(), near).unwrap();
+        // What it was refused for is the server's to say.
+        let _ = stream.handshake();
+        served.join().unwrap()
+    })
 }
 
 #[test]

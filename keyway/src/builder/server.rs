@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crypto_api::CryptoProvider;
 use rustls_pki_types::DnsName;
 use tls_core::config::{
     CertificateSelector, CertificatesByName, ClientAuth, ServerConfig, ServerSettings,
@@ -17,19 +18,27 @@ pub struct ServerRole {
     default: Vec<Credentials>,
     by_name: Vec<(String, Credentials)>,
     selector: Option<Arc<dyn CertificateSelector>>,
-    clients: Clients,
+    /// How clients are asked for certificates, each option once: there must be one at most.
+    clients: Vec<(&'static str, Clients)>,
 }
 
 /// How clients are asked for certificates.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Clients {
-    #[default]
-    NotAsked,
-    Asked {
-        required: bool,
-        trust: Trust,
-    },
+    Required(Trust),
+    Requested(Trust),
     Custom(ClientAuth),
+}
+
+impl Clients {
+    fn load(&self, option: &str, provider: &CryptoProvider) -> Result<ClientAuth, SetupError> {
+        let load = |trust: &Trust| trust.load(option, provider).map(Arc::new);
+        Ok(match self {
+            Self::Required(trust) => ClientAuth::Required(load(trust)?),
+            Self::Requested(trust) => ClientAuth::Optional(load(trust)?),
+            Self::Custom(auth) => auth.clone(),
+        })
+    }
 }
 
 impl Builder<ServerRole> {
@@ -58,29 +67,45 @@ impl Builder<ServerRole> {
 
     /// Refuses clients that show no certificate that `trust` accepts.
     #[must_use]
-    pub fn require_client_certificate(mut self, trust: impl Into<Trust>) -> Self {
-        self.role.clients = Clients::Asked {
-            required: true,
-            trust: trust.into(),
-        };
-        self
+    pub fn require_client_certificate(self, trust: impl Into<Trust>) -> Self {
+        self.ask(
+            "require_client_certificate",
+            Clients::Required(trust.into()),
+        )
     }
 
     /// Asks clients for a certificate; whoever shows one must be accepted by `trust`.
     #[must_use]
-    pub fn request_client_certificate(mut self, trust: impl Into<Trust>) -> Self {
-        self.role.clients = Clients::Asked {
-            required: false,
-            trust: trust.into(),
-        };
-        self
+    pub fn request_client_certificate(self, trust: impl Into<Trust>) -> Self {
+        self.ask(
+            "request_client_certificate",
+            Clients::Requested(trust.into()),
+        )
     }
 
     /// Requires certificates of clients and verifies them by code. Whether anybody is kept
     /// out is up to that code alone.
     #[must_use]
-    pub fn dangerous_client_verifier(mut self, verifier: Arc<dyn ClientVerifier>) -> Self {
-        self.role.clients = Clients::Custom(ClientAuth::Required(verifier));
+    pub fn dangerous_client_verifier(self, verifier: Arc<dyn ClientVerifier>) -> Self {
+        self.ask(
+            "dangerous_client_verifier",
+            Clients::Custom(ClientAuth::Required(verifier)),
+        )
+    }
+
+    /// Asks clients for a certificate; whoever shows one is verified by code, and whoever shows
+    /// none is let in.
+    #[must_use]
+    pub fn dangerous_optional_client_verifier(self, verifier: Arc<dyn ClientVerifier>) -> Self {
+        self.ask(
+            "dangerous_optional_client_verifier",
+            Clients::Custom(ClientAuth::Optional(verifier)),
+        )
+    }
+
+    fn ask(mut self, option: &'static str, how: Clients) -> Self {
+        self.role.clients.retain(|(known, _)| *known != option);
+        self.role.clients.push((option, how));
         self
     }
 
@@ -100,21 +125,14 @@ impl Builder<ServerRole> {
             None => self.role.certificates(&provider)?,
         };
         let mut settings = ServerSettings::new(provider, certificates);
-        settings.client_auth = match &self.role.clients {
-            Clients::NotAsked => ClientAuth::None,
-            Clients::Custom(auth) => auth.clone(),
-            Clients::Asked { required, trust } => {
-                let option = if *required {
-                    "require_client_certificate"
-                } else {
-                    "request_client_certificate"
-                };
-                let verifier = Arc::new(trust.load(option, &settings.provider)?);
-                if *required {
-                    ClientAuth::Required(verifier)
-                } else {
-                    ClientAuth::Optional(verifier)
-                }
+        settings.client_auth = match self.role.clients.as_slice() {
+            [] => ClientAuth::None,
+            [(option, how)] => how.load(option, &settings.provider)?,
+            // Which of them should hold is not for us to guess: one lets in more than another.
+            [(one, _), (other, _), ..] => {
+                return Err(SetupError::Conflict {
+                    options: [one, other],
+                });
             }
         };
         settings.key_log = self.build_key_log()?;
@@ -127,7 +145,7 @@ impl Builder<ServerRole> {
 impl ServerRole {
     fn certificates(
         &self,
-        provider: &crypto_api::CryptoProvider,
+        provider: &CryptoProvider,
     ) -> Result<Arc<dyn CertificateSelector>, SetupError> {
         if self.default.is_empty() && self.by_name.is_empty() {
             return Err(SetupError::Missing {
