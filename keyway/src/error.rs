@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crypto_api::SignatureScheme;
 use tls_core::{ConfigError, Error};
 
 /// Why a provider or a configuration could not be made. Displays as one line that names the
@@ -45,6 +46,13 @@ pub enum SetupError {
         asked: String,
         /// The names that the provider supplies.
         supplied: Vec<String>,
+    },
+    /// A signature scheme that is for certificates alone (RFC 9846, section 4.3.3).
+    NotInHandshakes {
+        /// The option.
+        option: &'static str,
+        /// The scheme.
+        scheme: SignatureScheme,
     },
     /// A list that must have something in it has nothing.
     Empty {
@@ -142,6 +150,9 @@ impl fmt::Display for SetupError {
                 "{option}: unknown name {asked:?}; the provider supplies: {}",
                 supplied.join(", ")
             ),
+            Self::NotInHandshakes { option, scheme } => {
+                write!(f, "{option}: TLS 1.3 signs no handshake with {scheme}")
+            }
             Self::Empty { option } => write!(f, "{option}: the list is empty"),
             Self::Missing { option, reason } => write!(f, "{option}: missing; {reason}"),
             Self::Conflict {

@@ -12,10 +12,10 @@ use keyway::pki::RevocationPolicy;
 use keyway::pki::dangerous::AcceptAny;
 use keyway::tls::config::ClientAuth;
 use keyway::{
-    CipherSuite, ClientBuilder, ClientConfig, Credentials, Limits, NamedGroup, ServerBuilder,
-    ServerConfig, SetupError, Stream, Trust,
+    CipherSuite, ClientBuilder, ClientConfig, Credentials, Error, Limits, NamedGroup,
+    ServerBuilder, ServerConfig, SetupError, SignatureScheme, Stream, Trust,
 };
-use support::{Authority, Pair};
+use support::{Authority, Pair, tls_error};
 
 fn refused<T>(outcome: Result<T, SetupError>) -> String {
     let Err(error) = outcome else {
@@ -339,6 +339,61 @@ fn handshake(
         let _ = stream.handshake();
         served.join().unwrap()
     })
+}
+
+#[test]
+fn signature_schemes_are_chosen_on_both_sides() {
+    assert_eq!(
+        refused(client().signature_schemes(["ed25518"]).build()),
+        "signature_schemes: unknown name \"ed25518\"; the provider supplies: \
+         ECDSA_SECP256R1_SHA256, ECDSA_SECP384R1_SHA384, ED25519, RSA_PSS_RSAE_SHA256, \
+         RSA_PSS_RSAE_SHA384, RSA_PSS_RSAE_SHA512"
+    );
+    assert_eq!(
+        refused(client().signature_schemes([SignatureScheme::ED448]).build()),
+        "configuration: no backend verifies ED448"
+    );
+    assert_eq!(
+        refused(server().signature_schemes(["rsa_pkcs1_sha256"]).build()),
+        "signature_schemes: TLS 1.3 signs no handshake with RSA_PKCS1_SHA256"
+    );
+    assert_eq!(
+        refused(
+            server()
+                .signature_schemes([SignatureScheme::ED25519; 0])
+                .build()
+        ),
+        "signature_schemes: the list is empty"
+    );
+
+    // Both have certificates for P-256. Who accepts no signature of such a key is heeded.
+    let authority = Authority::new();
+    let attempt = |server_accepts: SignatureScheme, client_accepts: SignatureScheme| {
+        let server = ServerBuilder::new()
+            .certificate(authority.issue("localhost").credentials())
+            .require_client_certificate(Trust::pem(authority.pem()))
+            .signature_schemes([server_accepts])
+            .build()
+            .unwrap();
+        let client = ClientBuilder::new()
+            .trust(Trust::pem(authority.pem()))
+            .certificate(authority.issue("client").credentials())
+            .signature_schemes([client_accepts])
+            .build()
+            .unwrap();
+        handshake(server, client)
+    };
+    let (good, bad) = (
+        SignatureScheme::ECDSA_SECP256R1_SHA256,
+        SignatureScheme::ED25519,
+    );
+    let stream = attempt(good, good).unwrap();
+    assert_eq!(stream.connection().signature_scheme(), Some(good));
+    let error = attempt(good, bad).unwrap_err();
+    assert!(matches!(tls_error(&error), Error::NoCommon(_)), "{error}");
+    // The client has nothing that it may show, and shows nothing.
+    let error = attempt(bad, good).unwrap_err().to_string();
+    assert!(error.contains("certificate"), "{error}");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Algorithms by code point or by name.
 
-use crypto_api::{CipherSuite, CryptoProvider, NamedGroup};
+use crypto_api::{CipherSuite, CryptoProvider, NamedGroup, SignatureScheme};
 
 use crate::SetupError;
 
-/// A cipher suite or a group, by its code point or by its registered name. The case of a
-/// name's letters does not matter.
+/// A cipher suite, a group or a signature scheme, by its code point or by its registered name.
+/// The case of a name's letters does not matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Algorithm<T> {
     /// By code point.
@@ -38,7 +38,13 @@ impl From<NamedGroup> for Algorithm<NamedGroup> {
     }
 }
 
-/// The two kinds of code points.
+impl From<SignatureScheme> for Algorithm<SignatureScheme> {
+    fn from(id: SignatureScheme) -> Self {
+        Self::Id(id)
+    }
+}
+
+/// The three kinds of code points.
 pub(super) trait CodePoint: Copy {
     fn from_name(name: &str) -> Option<Self>;
 
@@ -65,6 +71,21 @@ impl CodePoint for NamedGroup {
     fn supplied(provider: &CryptoProvider) -> Vec<String> {
         let groups = provider.groups.iter();
         groups.map(|group| group.id().to_string()).collect()
+    }
+}
+
+impl CodePoint for SignatureScheme {
+    fn from_name(name: &str) -> Option<Self> {
+        Self::from_name(name)
+    }
+
+    /// Those that verify a handshake: others are of no use to the option.
+    fn supplied(provider: &CryptoProvider) -> Vec<String> {
+        let schemes = provider.verification_schemes().into_iter();
+        schemes
+            .filter(|scheme| scheme.allowed_in_handshake())
+            .map(|scheme| scheme.to_string())
+            .collect()
     }
 }
 

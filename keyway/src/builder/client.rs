@@ -136,6 +136,9 @@ impl Builder<ClientRole> {
         if let Some(groups) = &role.key_shares {
             settings.key_shares = algorithm::resolve("key_shares", groups, &settings.provider)?;
         }
+        if let Some(schemes) = self.build_signature_schemes(&settings.provider)? {
+            settings.signature_schemes = schemes;
+        }
         settings.send_server_name = role.send_server_name;
         settings.middlebox_compatibility = role.middlebox_compatibility;
         settings.key_log = self.build_key_log()?;

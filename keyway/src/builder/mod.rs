@@ -25,7 +25,7 @@ pub use trust::Trust;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crypto_api::{CipherSuite, CryptoProvider, NamedGroup};
+use crypto_api::{CipherSuite, CryptoProvider, NamedGroup, SignatureScheme};
 use tls_core::config::{KeyLog, Limits};
 
 use crate::{KeyLogFile, SetupError, provider};
@@ -37,6 +37,7 @@ pub struct Builder<R> {
     provider: Option<Arc<CryptoProvider>>,
     suites: Option<Vec<Algorithm<CipherSuite>>>,
     groups: Option<Vec<Algorithm<NamedGroup>>>,
+    signature_schemes: Option<Vec<Algorithm<SignatureScheme>>>,
     alpn: Vec<Vec<u8>>,
     key_log: KeyLogging,
     limits: Limits,
@@ -71,6 +72,7 @@ impl<R: Default> Builder<R> {
             provider: None,
             suites: None,
             groups: None,
+            signature_schemes: None,
             alpn: Vec::new(),
             key_log: KeyLogging::Off,
             limits: Limits::default(),
@@ -108,6 +110,19 @@ impl<R> Builder<R> {
         A: Into<Algorithm<NamedGroup>>,
     {
         self.groups = Some(groups.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The schemes that the peer may sign its handshake with, by name or code point, the
+    /// preferred one first. By default all that the provider verifies and TLS 1.3 allows, in
+    /// its order. The certificates above the peer's own may be signed with others, and what
+    /// this side signs with is up to its key and the peer.
+    #[must_use]
+    pub fn signature_schemes<A>(mut self, schemes: impl IntoIterator<Item = A>) -> Self
+    where
+        A: Into<Algorithm<SignatureScheme>>,
+    {
+        self.signature_schemes = Some(schemes.into_iter().map(Into::into).collect());
         self
     }
 
@@ -176,6 +191,22 @@ impl<R> Builder<R> {
                 .map_err(tls_core::ConfigError::from)?;
         }
         Ok(Arc::new(chosen))
+    }
+
+    /// The signature schemes, if they were chosen.
+    fn build_signature_schemes(
+        &self,
+        provider: &CryptoProvider,
+    ) -> Result<Option<Vec<SignatureScheme>>, SetupError> {
+        let option = "signature_schemes";
+        let Some(schemes) = &self.signature_schemes else {
+            return Ok(None);
+        };
+        let ids = algorithm::resolve(option, schemes, provider)?;
+        match ids.iter().find(|scheme| !scheme.allowed_in_handshake()) {
+            Some(&scheme) => Err(SetupError::NotInHandshakes { option, scheme }),
+            None => Ok(Some(ids)),
+        }
     }
 
     fn build_key_log(&self) -> Result<Option<Arc<dyn KeyLog>>, SetupError> {

@@ -135,6 +135,9 @@ impl Builder<ServerRole> {
                 });
             }
         };
+        if let Some(schemes) = self.build_signature_schemes(&settings.provider)? {
+            settings.signature_schemes = schemes;
+        }
         settings.key_log = self.build_key_log()?;
         settings.alpn = self.alpn;
         settings.limits = self.limits;
