@@ -14,6 +14,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use keyway::pkcs11::Pkcs11Key;
 use keyway::pki::load_certificates;
@@ -51,7 +52,17 @@ fn run() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(address).map_err(|error| format!("{address}: {error}"))?;
     eprintln!("listening on {}", listener.local_addr()?);
     for transport in listener.incoming() {
-        let (transport, config, key) = (transport?, config.clone(), key.clone());
+        let transport = match transport {
+            Ok(transport) => transport,
+            // Of one client that is gone already, or for want of file descriptors, which pass
+            // as others leave: no reason to end, but one not to ask again at once.
+            Err(error) => {
+                eprintln!("cannot accept: {error}");
+                thread::sleep(Duration::from_millis(100));
+                continue;
+            }
+        };
+        let (config, key) = (config.clone(), key.clone());
         thread::spawn(move || {
             match echo(config, transport) {
                 Ok(bytes) => eprintln!("{bytes} bytes echoed"),

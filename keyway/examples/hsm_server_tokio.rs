@@ -11,6 +11,7 @@
 
 use std::error::Error;
 use std::io;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use keyway::pkcs11::{Load, Pkcs11Key};
@@ -19,10 +20,20 @@ use keyway::tokio::Acceptor;
 use keyway::{Credentials, ServerBuilder, provider};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (address, uri, chain) = match arguments.as_slice() {
         [address, uri] => (address, uri, None),
@@ -46,9 +57,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("{address}: {error}"))?;
     eprintln!("listening on {}", listener.local_addr()?);
     loop {
-        let (transport, peer) = tokio::select! {
-            accepted = listener.accept() => accepted?,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             _ = tokio::signal::ctrl_c() => break,
+        };
+        let (transport, peer) = match accepted {
+            Ok(accepted) => accepted,
+            // Of one client that is gone already, or for want of file descriptors, which pass
+            // as others leave: no reason to end, but one not to ask again at once.
+            Err(error) => {
+                eprintln!("cannot accept: {error}");
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
         };
         // What the token cannot take is refused before it costs anything.
         if key.load() == Load::Full {

@@ -10,6 +10,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -20,10 +21,20 @@ use hyper_util::rt::TokioIo;
 use keyway::tokio::Acceptor;
 use keyway::{Credentials, ServerBuilder};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let address = arguments.first().map_or("127.0.0.1:8443", String::as_str);
     let credentials = match arguments.get(1..) {
@@ -42,7 +53,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("{address}: {error}"))?;
     eprintln!("listening on https://{}/", listener.local_addr()?);
     loop {
-        let (transport, peer) = listener.accept().await?;
+        let (transport, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            // Of one client that is gone already, or for want of file descriptors, which pass
+            // as others leave: no reason to end, but one not to ask again at once.
+            Err(error) => {
+                eprintln!("cannot accept: {error}");
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
         let acceptor = acceptor.clone();
         tokio::spawn(async move {
             if let Err(error) = serve(acceptor, transport).await {

@@ -6,19 +6,24 @@
 
 use std::error::Error;
 use std::net::{TcpListener, TcpStream};
+use std::process::ExitCode;
 use std::thread;
 
 use keyway::{ClientBuilder, Credentials, ServerBuilder, ServerName, Stream, Trust, provider};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let spec = std::env::args().nth(1).unwrap_or_else(|| "fastest".into());
-    let mixed = match provider::by_name(&spec) {
-        Ok(mixed) => mixed,
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
-            std::process::exit(1);
+            ExitCode::FAILURE
         }
-    };
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let spec = std::env::args().nth(1).unwrap_or_else(|| "fastest".into());
+    let mixed = provider::by_name(&spec)?;
     // Each algorithm is tried against a published answer before anything depends on it.
     mixed.self_test()?;
     println!("{}", mixed.table());

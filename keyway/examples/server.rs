@@ -12,6 +12,7 @@ use std::error::Error;
 use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fs, io, thread};
 
 use keyway::{Credentials, ServerBuilder, ServerConfig, Stream};
@@ -43,7 +44,17 @@ fn run() -> Result<(), Box<dyn Error>> {
     let address = listener.local_addr()?;
     eprintln!("listening; try: openssl s_client -connect {address} -servername localhost");
     for transport in listener.incoming() {
-        let (transport, config) = (transport?, config.clone());
+        let transport = match transport {
+            Ok(transport) => transport,
+            // Of one client that is gone already, or for want of file descriptors, which pass
+            // as others leave: no reason to end, but one not to ask again at once.
+            Err(error) => {
+                eprintln!("cannot accept: {error}");
+                thread::sleep(Duration::from_millis(100));
+                continue;
+            }
+        };
+        let config = config.clone();
         thread::spawn(move || match echo(config, transport) {
             Ok(bytes) => eprintln!("{bytes} bytes echoed"),
             Err(error) => eprintln!("{error}"),
