@@ -9,7 +9,7 @@
 //! operating system are trusted.
 
 use std::error::Error;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::ExitCode;
 
@@ -57,9 +57,24 @@ fn run(server: &str, trusted: Option<String>) -> Result<(), Box<dyn Error>> {
     let mut answer = Vec::new();
     let ending = stream.read_to_end(&mut answer);
     std::io::stdout().write_all(&answer)?;
-    // Many web servers end without close_notify; what HTTP says of its length decides.
-    if let Err(error) = ending {
-        eprintln!("{error}");
+    match ending {
+        // Many web servers end without close_notify; what HTTP says of its length decides.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof && is_whole(&answer) => Ok(()),
+        ending => Ok(ending.map(drop)?),
     }
-    Ok(())
+}
+
+/// Whether an answer is as long as it says.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return false;
+    };
+    let (head, body) = answer.split_at(end + 4);
+    let head = String::from_utf8_lossy(head);
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let ours = name.eq_ignore_ascii_case("content-length");
+        ours.then(|| value.trim().parse().ok()).flatten()
+    });
+    length == Some(body.len())
 }
