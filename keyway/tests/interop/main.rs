@@ -1,4 +1,5 @@
-//! Handshakes with programs that nobody here wrote, in both roles, over loopback.
+//! Handshakes with programs that nobody here wrote, in both roles, over loopback; and of our
+//! backends with each other.
 //!
 //! The programs are Debian's `openssl`, `gnutls-bin` and `curl`; `cargo xtask setup` installs
 //! them. A missing program fails the tests: an interoperation that was not tried is not
@@ -8,6 +9,8 @@
 
 mod as_client;
 mod as_server;
+#[cfg(feature = "openssl")]
+mod between_backends;
 mod identity;
 mod programs;
 
