@@ -22,7 +22,8 @@ use keyway::crypto::{
 use keyway::pki::parse_certificates;
 use keyway::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 use keyway::{
-    ClientBuilder, ClientConfig, Credentials, ServerBuilder, ServerConfig, ServerName, Trust,
+    ClientBuilder, ClientConfig, Credentials, ServerBuilder, ServerConfig, ServerName, Stream,
+    Trust, provider,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -94,8 +95,11 @@ pub fn localhost() -> ServerName<'static> {
     ServerName::try_from("localhost").unwrap()
 }
 
+/// A server and a client that go together.
+pub type Configs = (Arc<ServerConfig>, Arc<ClientConfig>);
+
 /// A server for `localhost`, and a client that trusts it.
-pub fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+pub fn configs() -> Configs {
     let authority = Authority::new();
     let server = ServerBuilder::new()
         .certificate(authority.issue("localhost").credentials())
@@ -106,6 +110,32 @@ pub fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
         .build()
         .unwrap();
     (server, client)
+}
+
+/// The same for each linked backend with each of its suites, by name. A backend that supplies
+/// records alone has the rest from the fastest.
+pub fn each_configs() -> Vec<(String, Configs)> {
+    let authority = Authority::new();
+    let pair = authority.issue("localhost");
+    let mut each = Vec::new();
+    for backend in provider::linked() {
+        let provider = provider::by_name(backend)
+            .or_else(|_| provider::by_name(&format!("records={backend}")));
+        let provider = Arc::new(provider.unwrap());
+        for suite in &provider.suites {
+            let server = ServerBuilder::new()
+                .provider(provider.clone())
+                .suites([suite.id])
+                .certificate(pair.credentials());
+            let client = ClientBuilder::new()
+                .provider(provider.clone())
+                .suites([suite.id])
+                .trust(Trust::pem(authority.pem()));
+            let name = format!("{backend}, {}", suite.id);
+            each.push((name, (server.build().unwrap(), client.build().unwrap())));
+        }
+    }
+    each
 }
 
 /// Two ends of a TCP connection over loopback.
@@ -247,6 +277,35 @@ impl Write for Pipe {
 
     fn flush(&mut self) -> io::Result<()> {
         self.allowed(0).map(drop)
+    }
+}
+
+/// Both ends of a connection over a pipe, the handshake done.
+pub fn streams((server, client): &Configs) -> (Stream<Pipe>, Stream<Pipe>) {
+    let (near, far) = Pipe::pair();
+    let mut server = Stream::server(server.clone(), far);
+    let mut client = Stream::client(client.clone(), localhost(), near).unwrap();
+    // Neither side blocks; each waits for the other.
+    for _ in 0..3 {
+        let _ = client.handshake();
+        let _ = server.handshake();
+    }
+    client.handshake().unwrap();
+    server.handshake().unwrap();
+    (server, client)
+}
+
+/// There and back again.
+pub fn talk(server: &mut Stream<Pipe>, client: &mut Stream<Pipe>, data: &[u8], into: &mut [u8]) {
+    let (mut from, mut to) = (client, server);
+    for _ in 0..2 {
+        assert_eq!(from.write(data).unwrap(), data.len());
+        let into = &mut into[..data.len()];
+        to.read_exact(into).unwrap();
+        assert!(into == data);
+        // Nothing more: the buffers are let go.
+        assert!(to.read(&mut [0]).is_err());
+        (from, to) = (to, from);
     }
 }
 
