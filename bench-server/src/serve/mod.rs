@@ -55,9 +55,6 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE|URI")]
     key: Vec<KeySource>,
 
-    #[command(flatten)]
-    hsm: HsmArgs,
-
     /// Kind of the certificate that is generated when none is given
     #[arg(long, value_name = "KIND", value_enum, default_value = "ecdsa-p256")]
     #[arg(conflicts_with_all = ["cert", "key"])]
@@ -93,6 +90,10 @@ pub(crate) struct ServeArgs {
     /// Print a line for each connection that fails
     #[arg(long)]
     verbose: bool,
+
+    // Last, since its heading holds for what follows.
+    #[command(flatten)]
+    hsm: HsmArgs,
 }
 
 impl ServeArgs {
