@@ -11,9 +11,11 @@ use crate::BACKEND;
 /// An AEAD algorithm on one set of CPU features, with one key.
 ///
 /// Lengths are checked by [`Key`] before a kernel sees them. Dropping a kernel wipes its key.
+/// IVs are secret, and nonces are made from them: a kernel makes its own, where it will wipe
+/// what it leaves on the stack.
 pub(crate) trait Kernel: Sized + Send + Sync + 'static {
-    /// Length of the key in bytes.
-    const KEY_LEN: usize;
+    /// The bytes of a key.
+    type Key: KeyBytes;
     /// Length of the tag in bytes.
     const TAG_LEN: usize;
     /// The longest text of a record in bytes, where the algorithm has a limit within reach.
@@ -26,40 +28,49 @@ pub(crate) trait Kernel: Sized + Send + Sync + 'static {
     /// A kernel without a key.
     fn blank(token: Self::Token) -> Self;
 
-    /// Expands a key of [`KEY_LEN`](Self::KEY_LEN) bytes, once. It is not done while a kernel
-    /// is made because what is made is moved, and what is moved is left behind.
-    fn set_key(&mut self, key: &[u8]);
+    /// Expands a key, once. It is not done while a kernel is made because what is made is
+    /// moved, and what is moved is left behind.
+    fn set_key(&mut self, key: &Self::Key);
 
     /// Seals one record: `record.out` has the length that it must have.
-    fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>);
+    fn seal(&self, iv: &Iv, record: &mut SealRecord<'_>);
 
-    /// Opens `text` in place if `tag` is its tag, else wipes it.
-    ///
-    /// `tag` has [`TAG_LEN`](Self::TAG_LEN) bytes.
-    fn open(
-        &self,
-        nonce: &[u8; NONCE_LEN],
-        aad: &[u8],
-        text: &mut [u8],
-        tag: &[u8],
-    ) -> Result<(), Error>;
+    /// Opens a record that has a tag in place and returns whether the tag is right. If it is
+    /// not, what stands in the place of the text is to be wiped by the caller.
+    fn open(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool;
 
     /// Seals several records; every `out` has the length that it must have.
     fn seal_batch(&self, iv: &Iv, records: &mut [SealRecord<'_>]) {
         for record in records {
-            self.seal(&iv.nonce(record.sequence), record);
+            self.seal(iv, record);
         }
     }
 
     /// Opens records, of which each has a tag, from the first on as long as the tags are right;
-    /// returns how many. The others are left as they were, but the first is wiped if it is bad.
+    /// returns how many. The others are left as they were, but the first, if it is bad, is to
+    /// be wiped by the caller.
     fn open_batch(&self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
-        let Some(first) = records.first_mut() else {
-            return 0;
-        };
-        let (text, tag) = split_tag::<Self>(first.in_out);
-        let opened = self.open(&iv.nonce(first.sequence), first.aad, text, tag);
-        usize::from(opened.is_ok())
+        match records.first_mut() {
+            Some(first) => usize::from(self.open(iv, first)),
+            None => 0,
+        }
+    }
+}
+
+/// A key: an array of bytes.
+pub(crate) trait KeyBytes {
+    /// Length in bytes.
+    const LEN: usize;
+
+    /// `bytes`, if they are as many.
+    fn of(bytes: &[u8]) -> Option<&Self>;
+}
+
+impl<const N: usize> KeyBytes for [u8; N] {
+    const LEN: usize = N;
+
+    fn of(bytes: &[u8]) -> Option<&Self> {
+        bytes.try_into().ok()
     }
 }
 
@@ -84,6 +95,15 @@ impl Iv {
     }
 }
 
+#[cfg(test)]
+impl From<[u8; NONCE_LEN]> for Iv {
+    fn from(iv: [u8; NONCE_LEN]) -> Self {
+        let mut whole = Zeroizing::default();
+        <[u8; NONCE_LEN + 4]>::as_mut_slice(&mut whole)[..NONCE_LEN].copy_from_slice(&iv);
+        Self(whole)
+    }
+}
+
 /// One direction's key with its static IV; either use of it.
 struct Key<K> {
     kernel: K,
@@ -92,13 +112,20 @@ struct Key<K> {
 
 impl<K: Kernel> Key<K> {
     fn new(token: K::Token, key: &[u8], iv: &[u8; NONCE_LEN]) -> Result<Box<Self>, Error> {
-        check_len("AEAD key", K::KEY_LEN, key.len())?;
+        let Some(key) = K::Key::of(key) else {
+            return Err(Error::WrongLength {
+                what: "AEAD key",
+                expected: K::Key::LEN,
+                got: key.len(),
+            });
+        };
         let mut boxed = Box::new(Self {
             kernel: K::blank(token),
             iv: Iv(Zeroizing::default()),
         });
-        boxed.kernel.set_key(key);
         boxed.iv.0[..NONCE_LEN].copy_from_slice(iv);
+        // Last, for it wipes registers.
+        boxed.kernel.set_key(key);
         Ok(boxed)
     }
 }
@@ -116,7 +143,7 @@ fn check_out<K: Kernel>(record: &SealRecord<'_>) -> Result<(), Error> {
 impl<K: Kernel> RecordSealer for Key<K> {
     fn seal(&mut self, record: &mut SealRecord<'_>) -> Result<(), Error> {
         check_out::<K>(record)?;
-        self.kernel.seal(&self.iv.nonce(record.sequence), record);
+        self.kernel.seal(&self.iv, record);
         Ok(())
     }
 
@@ -135,8 +162,15 @@ impl<K: Kernel> RecordOpener for Key<K> {
             in_out.fill(0);
             return Err(Error::BadTag);
         }
-        let (text, tag) = split_tag::<K>(in_out);
-        self.kernel.open(&self.iv.nonce(sequence), aad, text, tag)?;
+        let mut record = OpenRecord {
+            sequence,
+            aad,
+            in_out,
+            plaintext_len: 0,
+        };
+        if !self.kernel.open(&self.iv, &mut record) {
+            return Err(forged::<K>(&mut record));
+        }
         Ok(text_len)
     }
 
@@ -157,11 +191,18 @@ impl<K: Kernel> RecordOpener for Key<K> {
         for record in records.iter_mut().take(opened) {
             record.plaintext_len = record.in_out.len() - K::TAG_LEN;
         }
-        match opened {
-            0 => Err(Error::BadTag),
+        match (opened, records) {
+            (0, [first, ..]) => Err(forged::<K>(first)),
             _ => Ok(opened),
         }
     }
+}
+
+/// Wipes what was decrypted of a record whose tag is wrong.
+#[cold]
+fn forged<K: Kernel>(record: &mut OpenRecord<'_>) -> Error {
+    split_tag::<K>(record.in_out).0.fill(0);
+    Error::BadTag
 }
 
 /// A [`Kernel`] as an algorithm: makes its keys.
@@ -175,7 +216,7 @@ impl<K: Kernel> core::fmt::Debug for Aead<K> {
 
 impl<K: Kernel> RecordAead for Aead<K> {
     fn key_len(&self) -> usize {
-        K::KEY_LEN
+        K::Key::LEN
     }
 
     fn tag_len(&self) -> usize {

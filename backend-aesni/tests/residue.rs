@@ -1,9 +1,9 @@
 //! Nothing that depends on a key stays behind: not on the stack below whoever used a kernel,
-//! and not in the memory that a dropped key has lain in.
+//! not in the vector registers, and not in the memory that a dropped key has lain in.
 //!
-//! Each kernel does the same thing with several keys, and with the plaintexts that these turn
-//! into one and the same ciphertext. Whatever then differs between the keys is the key, or was
-//! computed from it: round keys, the hash key and its powers, E(J0), a Poly1305 key,
+//! Each kernel does the same thing with several keys and IVs, and with the plaintexts that
+//! these turn into one and the same ciphertext. Whatever then differs between the keys is the key, or was
+//! computed from it: nonces, round keys, the hash key and its powers, E(J0), a Poly1305 key,
 //! keystream, plaintext, intermediate sums. Tags differ too, and are public once they are
 //! sent.
 
@@ -14,7 +14,7 @@ use std::hint::black_box;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use crypto_api::{Error, NONCE_LEN, Payload, RecordAead, SealRecord, Suite, Trailer};
+use crypto_api::{Error, NONCE_LEN, OpenRecord, Payload, RecordAead, SealRecord, Suite, Trailer};
 
 /// Bytes of stack that are looked at.
 const DEPTH: usize = 48 * 1024;
@@ -43,8 +43,105 @@ fn look(into: &mut Stack) {
     unsafe { ptr::copy_nonoverlapping(space.as_ptr(), into, 1) };
 }
 
+/// Nothing is in the vector registers that was there before.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn clear_registers() {
+    #[target_feature(enable = "avx512f,avx512vl")]
+    fn upper() {
+        macro_rules! each {
+            ($($name:tt)+) => {
+                // SAFETY: writes registers that are declared to be written.
+                unsafe {
+                    asm!(
+                        $(concat!("vpxord ", $name, ", ", $name, ", ", $name),)+
+                        $(out($name) _,)+
+                        options(nostack, preserves_flags),
+                    )
+                }
+            };
+        }
+        each!("xmm16" "xmm17" "xmm18" "xmm19" "xmm20" "xmm21" "xmm22" "xmm23");
+        each!("xmm24" "xmm25" "xmm26" "xmm27" "xmm28" "xmm29" "xmm30" "xmm31");
+    }
+    if is_x86_feature_detected!("avx512vl") {
+        // SAFETY: the features were detected.
+        unsafe { upper() };
+    }
+    if is_x86_feature_detected!("avx") {
+        // SAFETY: declared as a call of a function is, which may write all registers.
+        unsafe { asm!("vzeroall", clobber_abi("C"), options(nostack)) };
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+fn clear_registers() {
+    macro_rules! each {
+        ($($name:tt)+) => {
+            // SAFETY: writes registers that are declared to be written.
+            unsafe {
+                asm!(
+                    $(concat!("movi ", $name, ".2d, #0"),)+
+                    $(out($name) _,)+
+                    options(nostack, preserves_flags),
+                )
+            }
+        };
+    }
+    each!("v0" "v1" "v2" "v3" "v4" "v5" "v6" "v7" "v16" "v17" "v18" "v19");
+    each!("v20" "v21" "v22" "v23" "v24" "v25" "v26" "v27" "v28" "v29" "v30" "v31");
+}
+
+/// What is in the vector registers, as far as this CPU has them.
+type Registers = [u8; 2048];
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn registers(into: &mut Registers) {
+    macro_rules! each {
+        ($instruction:literal, $step:literal, $name:literal: $($number:literal)+) => {
+            // SAFETY: the features were detected, and all of it is inside.
+            unsafe {
+                asm!(
+                    $(concat!(
+                        $instruction, " [{at} + ", $step, " * ", $number, "], ", $name, $number
+                    ),)+
+                    at = in(reg) into.as_mut_ptr(),
+                    options(nostack, preserves_flags),
+                )
+            }
+        };
+    }
+    if is_x86_feature_detected!("avx512f") {
+        each!("vmovdqu64", 64, "zmm":
+            0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+    } else if is_x86_feature_detected!("avx") {
+        each!("vmovdqu", 32, "ymm": 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+fn registers(into: &mut Registers) {
+    macro_rules! each {
+        ($($number:literal)+) => {
+            // SAFETY: all of it is inside.
+            unsafe {
+                asm!(
+                    $(concat!("str q", $number, ", [{at}, 16 * ", $number, "]"),)+
+                    at = in(reg) into.as_mut_ptr(),
+                    options(nostack, preserves_flags),
+                )
+            }
+        };
+    }
+    each!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31);
+}
+
 /// What is left after something was done.
 struct Residue {
+    registers: Box<Registers>,
     stack: Box<Stack>,
     freed: Box<Freed>,
 }
@@ -106,6 +203,7 @@ static ALLOCATOR: Allocator = Allocator;
 #[inline(never)]
 fn residue(work: &mut dyn FnMut()) -> Residue {
     let mut residue = Residue {
+        registers: Box::new([0; 2048]),
         stack: Box::new([0; DEPTH]),
         freed: Box::new(Freed {
             bytes: [0; 8192],
@@ -114,7 +212,9 @@ fn residue(work: &mut dyn FnMut()) -> Residue {
     };
     paint();
     NOTES.set(&raw mut *residue.freed);
+    clear_registers();
     work();
+    registers(&mut residue.registers);
     NOTES.set(ptr::null_mut());
     look(&mut residue.stack);
     let untouched = residue.stack[..DEPTH / 4].iter();
@@ -128,12 +228,12 @@ fn residue(work: &mut dyn FnMut()) -> Residue {
 /// What is done with one key.
 struct Case {
     key: Vec<u8>,
+    iv: [u8; NONCE_LEN],
     /// The plaintext that becomes `CIPHERTEXT`, and the tag it gets.
     text: Vec<u8>,
     sealed: Vec<u8>,
 }
 
-const IV: [u8; NONCE_LEN] = [0x3c; NONCE_LEN];
 const AAD: [u8; 5] = [23, 3, 3, 1, 2];
 /// What the keys are made from that something is done with.
 static KEYS: [[u8; 32]; 4] = [[0x1d; 32], [0x52; 32], [0xe9; 32], [0xb6; 32]];
@@ -170,7 +270,8 @@ impl Case {
             .enumerate()
             .map(|(at, part)| part ^ byte(at, 0x9e37_79b1))
             .collect();
-        let mut sealer = aead.sealer(&key, &IV).unwrap();
+        let iv = std::array::from_fn(|at| key[at].rotate_left(3) ^ byte(at, 0x27d4_eb2f));
+        let mut sealer = aead.sealer(&key, &iv).unwrap();
         let mut sealed = vec![0; len + aead.tag_len()];
         // Zeros become the keystream, and ciphertext without that is plaintext.
         let mut text = vec![0; len];
@@ -184,7 +285,12 @@ impl Case {
             *byte_of_text = byte(at, 0x85eb_ca6b) ^ key;
         }
         let sealed = seal(&text);
-        Self { key, text, sealed }
+        Self {
+            key,
+            iv,
+            text,
+            sealed,
+        }
     }
 
     fn tag(&self) -> &[u8] {
@@ -226,7 +332,7 @@ fn differences(of_keys: &[(&[u8], &[u8])]) -> Vec<usize> {
 }
 
 /// Does the same with every key, and says what is left: on the stack how many bytes below,
-/// and where in freed memory.
+/// and where in registers and in freed memory.
 fn with_every_key(
     what: &str,
     mut work: impl FnMut(&'static [u8; 32]) -> (Residue, Vec<u8>),
@@ -242,10 +348,18 @@ fn with_every_key(
         .iter()
         .map(|(residue, public)| (residue.freed.bytes(), &public[..]))
         .collect();
+    let registers: Vec<_> = residues
+        .iter()
+        .map(|(residue, public)| (&residue.registers[..], &public[..]))
+        .collect();
     let mut left = Vec::new();
     let below: Vec<_> = differences(&stacks).iter().map(|at| DEPTH - at).collect();
     if !below.is_empty() {
         left.push(format!("{what}: on the stack, at {below:?} below"));
+    }
+    let at = differences(&registers);
+    if !at.is_empty() {
+        left.push(format!("{what}: in registers, at {at:?}"));
     }
     let at = differences(&memory);
     if !at.is_empty() {
@@ -257,20 +371,20 @@ fn with_every_key(
 #[test]
 fn nothing_is_left_of_a_key() {
     let mut left = Vec::new();
-    for kernel in backend_aesni::kernels() {
+    for kernel in backend_aesni::kernels_unchecked() {
         let (aead, soft) = (&*kernel.aead, &*soft(&kernel).aead);
         let name = format!("{}, {}", kernel.id, aead.implementation());
         left.extend(with_every_key(&format!("{name}: setting up"), |key| {
             let case = Case::new(soft, key, 0, 0);
             let mut key = None;
-            let residue = residue(&mut || key = Some(aead.sealer(&case.key, &IV)));
+            let residue = residue(&mut || key = Some(aead.sealer(&case.key, &case.iv)));
             (residue, Vec::new())
         }));
         left.extend(with_every_key(&format!("{name}: dropping"), |key| {
             let case = Case::new(soft, key, 0, 0);
             // What lay on the stack before may be between the fields.
             paint();
-            let mut key = Some(aead.sealer(&case.key, &IV).unwrap());
+            let mut key = Some(aead.sealer(&case.key, &case.iv).unwrap());
             let residue = residue(&mut || drop(key.take()));
             assert!(residue.freed.len >= aead.key_len());
             (residue, Vec::new())
@@ -280,6 +394,9 @@ fn nothing_is_left_of_a_key() {
         }
         for len in [3, 100, 1400, 5000] {
             left.extend(batch(&name, aead, soft, len));
+            for bad in [0, 4, BATCH] {
+                left.extend(opened_batch(&name, aead, soft, len, bad));
+            }
         }
     }
     assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
@@ -293,7 +410,15 @@ fn what_is_left_is_seen() {
         let mut copy = [0; 64];
         copy[..key.len()].copy_from_slice(key);
         black_box(&mut copy);
-        key.to_vec()
+        let left = key.to_vec();
+        // SAFETY: reads the front of the copy.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            asm!("movdqu xmm9, [{0}]", in(reg) copy.as_ptr(), out("xmm9") _, options(nostack));
+            #[cfg(target_arch = "aarch64")]
+            asm!("ldr q19, [{0}]", in(reg) copy.as_ptr(), out("v19") _, options(nostack));
+        }
+        left
     }
     let soft = backend_soft::provider().suites.remove(0);
     let left = with_every_key("leaving", |key| {
@@ -301,7 +426,8 @@ fn what_is_left_is_seen() {
         (residue(&mut || drop(leave(&case.key))), Vec::new())
     });
     assert!(
-        matches!(&left[..], [stack, memory] if stack.contains("stack") && memory.contains("freed")),
+        matches!(&left[..], [stack, registers, memory] if stack.contains("stack")
+            && registers.contains("registers") && memory.contains("freed")),
         "{left:?}"
     );
 }
@@ -311,7 +437,7 @@ fn one_record(name: &str, aead: &dyn RecordAead, soft: &dyn RecordAead, len: usi
     for cut in [0, len / 3] {
         left.extend(with_every_key(&format!("{name}: sealing {len}"), |key| {
             let case = Case::new(soft, key, 7, len);
-            let mut sealer = aead.sealer(&case.key, &IV).unwrap();
+            let mut sealer = aead.sealer(&case.key, &case.iv).unwrap();
             let (front, back) = case.text.split_at(cut);
             let pieces = [front, back];
             let payload = Payload::from_slices(if cut == 0 { &pieces[1..] } else { &pieces });
@@ -324,7 +450,7 @@ fn one_record(name: &str, aead: &dyn RecordAead, soft: &dyn RecordAead, len: usi
     }
     left.extend(with_every_key(&format!("{name}: opening {len}"), |key| {
         let case = Case::new(soft, key, 7, len);
-        let mut opener = aead.opener(&case.key, &IV).unwrap();
+        let mut opener = aead.opener(&case.key, &case.iv).unwrap();
         let mut in_out = case.sealed.clone();
         let mut opened = Ok(0);
         let residue = residue(&mut || opened = opener.open(7, &AAD, &mut in_out));
@@ -335,7 +461,7 @@ fn one_record(name: &str, aead: &dyn RecordAead, soft: &dyn RecordAead, len: usi
         &format!("{name}: a forgery of {len}"),
         |key| {
             let case = Case::new(soft, key, 7, len);
-            let mut opener = aead.opener(&case.key, &IV).unwrap();
+            let mut opener = aead.opener(&case.key, &case.iv).unwrap();
             // The tag that would have been right is not public.
             let mut in_out = case.sealed.clone();
             in_out[len..].fill(0x99);
@@ -353,7 +479,7 @@ fn batch(name: &str, aead: &dyn RecordAead, soft: &dyn RecordAead, len: usize) -
         let cases: Vec<_> = (0..BATCH)
             .map(|at| Case::new(soft, key, at as u64, len + at))
             .collect();
-        let mut sealer = aead.sealer(&cases[0].key, &IV).unwrap();
+        let mut sealer = aead.sealer(&cases[0].key, &cases[0].iv).unwrap();
         let mut outs: Vec<_> = cases
             .iter()
             .map(|case| vec![0; case.sealed.len()])
@@ -366,5 +492,45 @@ fn batch(name: &str, aead: &dyn RecordAead, soft: &dyn RecordAead, len: usize) -
         let residue = residue(&mut || sealer.seal_batch(&mut records).unwrap());
         let tags = cases.iter().flat_map(|case| case.tag().to_vec()).collect();
         (residue, tags)
+    })
+}
+
+/// Opens a batch, of which the record number `bad` is forged if there are as many: those behind
+/// it are put back.
+fn opened_batch(
+    name: &str,
+    aead: &dyn RecordAead,
+    soft: &dyn RecordAead,
+    len: usize,
+    bad: usize,
+) -> Vec<String> {
+    let what = format!("{name}: opening a batch of {len}, {bad} good ones first");
+    with_every_key(&what, |key| {
+        let cases: Vec<_> = (0..BATCH)
+            .map(|at| Case::new(soft, key, at as u64, len + at))
+            .collect();
+        let mut opener = aead.opener(&cases[0].key, &cases[0].iv).unwrap();
+        let mut in_outs: Vec<_> = cases.iter().map(|case| case.sealed.clone()).collect();
+        let mut public: Vec<_> = cases.iter().map(|case| case.tag().to_vec()).collect();
+        if let (Some(in_out), Some(tag)) = (in_outs.get_mut(bad), public.get_mut(bad)) {
+            in_out[len + bad..].fill(0x99);
+            tag.clear();
+        }
+        let mut records: Vec<_> = (0..)
+            .zip(&mut in_outs)
+            .map(|(sequence, in_out)| OpenRecord {
+                sequence,
+                aad: &AAD,
+                in_out,
+                plaintext_len: 0,
+            })
+            .collect();
+        let mut opened = Ok(0);
+        let residue = residue(&mut || opened = opener.open_batch(&mut records));
+        match bad {
+            0 => assert_eq!(opened, Err(Error::BadTag)),
+            _ => assert!(opened.is_ok_and(|opened| (1..=bad).contains(&opened))),
+        }
+        (residue, public.concat())
     })
 }

@@ -1,8 +1,6 @@
 //! AES-128 for [CCM](crate::low::ccm).
 
-use zeroize::Zeroize;
-
-use super::{aes, wipe};
+use super::aes;
 use crate::low::ccm::{Block, Chain, Cipher, SIDE};
 use crate::low::cpu;
 
@@ -11,7 +9,7 @@ mod one {
     crate::low::ccm::run! {
         features: "neon,aes",
         wide: crate::low::arm::neon, narrow: crate::low::arm::neon,
-        side: 1, wipe: crate::low::arm::wipe::registers
+        side: 1
     }
 }
 
@@ -20,7 +18,7 @@ mod several {
     crate::low::ccm::run! {
         features: "neon,aes",
         wide: crate::low::arm::neon, narrow: crate::low::arm::neon,
-        side: crate::low::ccm::SIDE, wipe: crate::low::arm::wipe::registers
+        side: crate::low::ccm::SIDE
     }
 }
 
@@ -41,7 +39,6 @@ fn encrypt<const N: usize>(round_keys: &[Block; 11], blocks: &mut [Block; N]) {
     for (state, block) in states.into_iter().zip(blocks) {
         store(block, aesenclast(state, load(&round_keys[10])));
     }
-    wipe::registers();
 }
 
 /// The round keys of an AES-128 key.
@@ -49,7 +46,7 @@ pub(crate) struct ArmAes([Block; 11], cpu::ArmAes);
 
 impl Drop for ArmAes {
     fn drop(&mut self) {
-        self.0.as_flattened_mut().zeroize();
+        crate::low::wipe::bytes(self.0.as_flattened_mut());
     }
 }
 

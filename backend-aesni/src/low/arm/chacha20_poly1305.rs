@@ -2,7 +2,6 @@
 
 use core::arch::aarch64::*;
 use core::arch::aarch64::{vaddq_u32 as add, veorq_u32 as xor};
-use core::arch::asm;
 
 use crate::low::chacha20_poly1305::{
     BLOCK, Blocks, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Poly1305, State, few,
@@ -51,89 +50,11 @@ impl Engine for Neon {
     }
 
     fn wipe(self) {
-        crate::low::wipe::stack::<5120>();
-        // SAFETY: the token proves the features.
-        unsafe { wipe_registers() }
+        crate::low::wipe::traces::<5120>();
     }
 
     fn wipe_few(self) {
-        crate::low::wipe::stack::<2048>();
-        // SAFETY: the token proves the features.
-        unsafe { wipe_registers() }
-    }
-}
-
-#[target_feature(enable = "neon")]
-fn wipe_registers() {
-    // SAFETY: zeros 32 registers, all of which are declared.
-    unsafe {
-        asm!(
-            "movi v0.16b, #0",
-            "movi v1.16b, #0",
-            "movi v2.16b, #0",
-            "movi v3.16b, #0",
-            "movi v4.16b, #0",
-            "movi v5.16b, #0",
-            "movi v6.16b, #0",
-            "movi v7.16b, #0",
-            "movi v8.16b, #0",
-            "movi v9.16b, #0",
-            "movi v10.16b, #0",
-            "movi v11.16b, #0",
-            "movi v12.16b, #0",
-            "movi v13.16b, #0",
-            "movi v14.16b, #0",
-            "movi v15.16b, #0",
-            "movi v16.16b, #0",
-            "movi v17.16b, #0",
-            "movi v18.16b, #0",
-            "movi v19.16b, #0",
-            "movi v20.16b, #0",
-            "movi v21.16b, #0",
-            "movi v22.16b, #0",
-            "movi v23.16b, #0",
-            "movi v24.16b, #0",
-            "movi v25.16b, #0",
-            "movi v26.16b, #0",
-            "movi v27.16b, #0",
-            "movi v28.16b, #0",
-            "movi v29.16b, #0",
-            "movi v30.16b, #0",
-            "movi v31.16b, #0",
-                out("v0") _,
-                out("v1") _,
-                out("v2") _,
-                out("v3") _,
-                out("v4") _,
-                out("v5") _,
-                out("v6") _,
-                out("v7") _,
-                out("v8") _,
-                out("v9") _,
-                out("v10") _,
-                out("v11") _,
-                out("v12") _,
-                out("v13") _,
-                out("v14") _,
-                out("v15") _,
-                out("v16") _,
-                out("v17") _,
-                out("v18") _,
-                out("v19") _,
-                out("v20") _,
-                out("v21") _,
-                out("v22") _,
-                out("v23") _,
-                out("v24") _,
-                out("v25") _,
-                out("v26") _,
-                out("v27") _,
-                out("v28") _,
-                out("v29") _,
-                out("v30") _,
-                out("v31") _,
-            options(nomem, nostack, preserves_flags),
-        );
+        crate::low::wipe::traces::<2048>();
     }
 }
 

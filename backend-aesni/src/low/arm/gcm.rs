@@ -15,9 +15,8 @@
 //! part, less than a stride, also computes E(J0), hashes the lengths and gives the tag; a
 //! short record is a last part alone.
 
-use zeroize::Zeroize;
-
 use super::aes::Block;
+use crate::low::wipe;
 
 /// Powers of the hash key: one more than the blocks of the longest last part, because the
 /// lengths follow it.
@@ -36,15 +35,15 @@ struct Table<const R: usize> {
     round_keys: [Block; R],
     /// H, H^2, ...
     powers: [Block; POWERS],
-    /// The sum of the halves of each of them.
-    sums: [u64; POWERS],
+    /// The sum of the halves of each of them, as a number in the machine's order.
+    sums: [[u8; 8]; POWERS],
 }
 
 impl<const R: usize> Drop for Table<R> {
     fn drop(&mut self) {
-        self.round_keys.as_flattened_mut().zeroize();
-        self.powers.as_flattened_mut().zeroize();
-        self.sums.zeroize();
+        wipe::bytes(self.round_keys.as_flattened_mut());
+        wipe::bytes(self.powers.as_flattened_mut());
+        wipe::bytes(self.sums.as_flattened_mut());
     }
 }
 
@@ -52,13 +51,13 @@ macro_rules! kernel {
     (features: $features:literal, token: $token:ident, detail: $detail:literal, xor3: $xor3:expr) => {
         use core::arch::aarch64::*;
 
-        use crypto_api::{Error, NONCE_LEN, SealRecord};
+        use crypto_api::{NONCE_LEN, OpenRecord, SealRecord};
 
-        use super::super::{aes, aes::Block, neon::*, wipe};
+        use super::super::{aes, aes::Block, neon::*};
         use super::{POWERS, SPILLS, STRIDE, STRIDE_BYTES, Table};
         use crate::low::cpu;
         use crate::low::inout::InOut;
-        use crate::record::Kernel;
+        use crate::record::{Iv, Kernel, split_tag};
 
         /// With 128-bit keys.
         pub(crate) struct Aes128Gcm(Table<11>, cpu::$token);
@@ -68,7 +67,7 @@ macro_rules! kernel {
         macro_rules! algorithm {
             ($name:ident, $key_len:literal, $rounds:literal) => {
                 impl Kernel for $name {
-                    const KEY_LEN: usize = $key_len;
+                    type Key = [u8; $key_len];
                     const TAG_LEN: usize = 16;
                     const TEXT_MAX: usize = crate::low::GCM_TEXT_MAX;
                     const DETAIL: &'static str = $detail;
@@ -78,39 +77,38 @@ macro_rules! kernel {
                         let table = Table {
                             round_keys: [[0; 16]; $rounds],
                             powers: [[0; 16]; POWERS],
-                            sums: [0; POWERS],
+                            sums: [[0; 8]; POWERS],
                         };
                         Self(table, token)
                     }
 
-                    fn set_key(&mut self, key: &[u8]) {
+                    fn set_key(&mut self, key: &Self::Key) {
                         // SAFETY: the token proves the features.
                         unsafe { expand(&mut self.0, key) };
-                        crate::low::wipe::stack::<SPILLS>();
+                        crate::low::wipe::traces::<SPILLS>();
                     }
 
-                    fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
+                    fn seal(&self, iv: &Iv, record: &mut SealRecord<'_>) {
                         // SAFETY: the token proves the features.
-                        unsafe { seal(&self.0, nonce, record) };
-                        crate::low::wipe::stack::<SPILLS>();
+                        unsafe { seal_all(&self.0, iv, core::slice::from_mut(record)) };
+                        crate::low::wipe::traces::<SPILLS>();
                     }
 
-                    fn open(
-                        &self,
-                        nonce: &[u8; NONCE_LEN],
-                        aad: &[u8],
-                        text: &mut [u8],
-                        tag: &[u8],
-                    ) -> Result<(), Error> {
+                    fn seal_batch(&self, iv: &Iv, records: &mut [SealRecord<'_>]) {
                         // SAFETY: the token proves the features.
-                        let mut expected = unsafe { open(&self.0, nonce, aad, &mut *text) };
-                        let is_right = crate::low::verify::tag::<16>(&mut expected, tag);
-                        crate::low::wipe::stack::<SPILLS>();
-                        if is_right {
-                            return Ok(());
-                        }
-                        text.fill(0);
-                        Err(Error::BadTag)
+                        unsafe { seal_all(&self.0, iv, records) };
+                        crate::low::wipe::traces::<SPILLS>();
+                    }
+
+                    fn open(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
+                        self.open_batch(iv, core::slice::from_mut(record)) == 1
+                    }
+
+                    fn open_batch(&self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
+                        // SAFETY: the token proves the features.
+                        let opened = unsafe { open_all::<Self, _>(&self.0, iv, records) };
+                        crate::low::wipe::traces::<SPILLS>();
+                        opened
                     }
                 }
             };
@@ -238,10 +236,9 @@ macro_rules! kernel {
             let mut power = h;
             for (out, sums) in table.powers.iter_mut().zip(&mut table.sums) {
                 store(out, power);
-                *sums = half(halves(power));
+                *sums = half(halves(power)).to_ne_bytes();
                 power = multiply(power, h, sum);
             }
-            wipe::registers();
         }
 
         /// What the functions below share: a key, and how far the record is.
@@ -268,7 +265,8 @@ macro_rules! kernel {
                 let h = load(&table.powers[0]);
                 for block in aad.chunks(16) {
                     let block = vrbitq_u8(load_partial(block));
-                    state.hash = multiply(xor(state.hash, block), h, table.sums[0]);
+                    let sum = u64::from_ne_bytes(table.sums[0]);
+                    state.hash = multiply(xor(state.hash, block), h, sum);
                 }
                 state
             }
@@ -318,7 +316,7 @@ macro_rules! kernel {
                 product(
                     block,
                     load(&self.table.powers[power - 1]),
-                    self.table.sums[power - 1],
+                    u64::from_ne_bytes(self.table.sums[power - 1]),
                 )
             }
 
@@ -444,6 +442,16 @@ macro_rules! kernel {
             }
         }
 
+        /// Nothing stands between the records, so that the CPU begins one while the tag of the
+        /// one before is on its way.
+        #[target_feature(enable = $features)]
+        fn seal_all<const R: usize>(table: &Table<R>, iv: &Iv, records: &mut [SealRecord<'_>]) {
+            for record in records {
+                seal(table, &iv.nonce(record.sequence), record);
+            }
+        }
+
+        #[inline]
         #[target_feature(enable = $features)]
         fn seal<const R: usize>(
             table: &Table<R>,
@@ -476,11 +484,37 @@ macro_rules! kernel {
             state.bulk::<true>(&mut InOut::in_place(strides));
             let sealed = state.finish::<true>(last, mask, text_len, record.aad.len());
             tag.copy_from_slice(&sealed);
-            wipe::registers();
         }
 
+        /// As for [`seal_all`]: the CPU goes on while a tag is compared, on the assumption that
+        /// it is right.
         #[target_feature(enable = $features)]
-        fn open<const R: usize>(
+        fn open_all<K: Kernel, const R: usize>(
+            table: &Table<R>,
+            iv: &Iv,
+            records: &mut [OpenRecord<'_>],
+        ) -> usize {
+            let mut opened = 0;
+            for record in records {
+                let nonce = iv.nonce(record.sequence);
+                let (text, tag) = split_tag::<K>(record.in_out);
+                let mut expected = crypt::<false, R>(table, &nonce, record.aad, text);
+                if !crate::low::verify::tag::<16>(&mut expected, tag) {
+                    if opened > 0 {
+                        // What is exclusive-ored twice is what it was.
+                        crypt::<true, R>(table, &nonce, &[], text);
+                    }
+                    break;
+                }
+                opened += 1;
+            }
+            opened
+        }
+
+        /// Encrypts or decrypts a whole text in place; gives the tag.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn crypt<const SEAL: bool, const R: usize>(
             table: &Table<R>,
             nonce: &[u8; NONCE_LEN],
             aad: &[u8],
@@ -490,10 +524,8 @@ macro_rules! kernel {
             let mask = state.counter_block();
             let text_len = text.len();
             let (strides, last) = text.split_at_mut(text_len - text_len % STRIDE_BYTES);
-            state.bulk::<false>(&mut InOut::in_place(strides));
-            let tag = state.finish::<false>(last, mask, text_len, aad.len());
-            wipe::registers();
-            tag
+            state.bulk::<SEAL>(&mut InOut::in_place(strides));
+            state.finish::<SEAL>(last, mask, text_len, aad.len())
         }
     };
 }

@@ -7,4 +7,3 @@ pub(crate) mod ccm;
 mod chacha20_poly1305;
 pub(crate) mod gcm;
 mod neon;
-mod wipe;

@@ -11,7 +11,7 @@ mod run;
 
 use core::array;
 
-use crypto_api::{Error, NONCE_LEN, OpenRecord, SealRecord};
+use crypto_api::{NONCE_LEN, OpenRecord, SealRecord};
 
 pub(super) use run::run;
 
@@ -314,9 +314,9 @@ pub(crate) struct Ccm<C, const TAG_LEN: usize>(C);
 impl<C: Cipher, const TAG_LEN: usize> Ccm<C, TAG_LEN> {
     // Functions of their own, so that what they leave lies below the caller's frame.
     #[inline(never)]
-    fn seal_one(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
+    fn seal_one(&self, iv: &Iv, record: &mut SealRecord<'_>) {
         let begin = Start {
-            nonce: *nonce,
+            nonce: iv.nonce(record.sequence),
             aad: record.aad,
             text_len: record.plaintext_len(),
         };
@@ -397,25 +397,59 @@ impl<C: Cipher, const TAG_LEN: usize> Ccm<C, TAG_LEN> {
         finish::<C, SEAL, SIDE>(&self.0, &mut chains)
     }
 
+    /// Opens a record, and returns whether its tag is right.
+    #[inline(never)]
+    fn open_one(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
+        let (text, tag) = split_tag::<Self>(record.in_out);
+        let begin = Start {
+            nonce: iv.nonce(record.sequence),
+            aad: record.aad,
+            text_len: text.len(),
+        };
+        let mut expected = one::<C, false>(&self.0, TAG_LEN, Chain::in_place(text), begin);
+        verify::tag::<TAG_LEN>(&mut expected, tag)
+    }
+
+    /// Opens up to [`SIDE`] records, and returns how many have the right tag before one that
+    /// has not. The others are put back, but the first of all, if `is_first` says so: that is
+    /// not theirs to decide.
+    #[inline(never)]
+    fn open_some(&self, iv: &Iv, records: &mut [OpenRecord<'_>], is_first: bool) -> usize {
+        if let [record] = records {
+            let is_right = self.open_one(iv, record);
+            if !is_right && !is_first {
+                self.put_back(iv, record);
+            }
+            return usize::from(is_right);
+        }
+        let mut tags = self.open_group(iv, records);
+        let mut good = 0;
+        for (record, expected) in records.iter_mut().zip(&mut tags) {
+            let (_, tag) = split_tag::<Self>(record.in_out);
+            if !verify::tag::<TAG_LEN>(expected, tag) {
+                break;
+            }
+            good += 1;
+        }
+        // A forger would have use for those that were not compared.
+        wipe::bytes(tags.as_flattened_mut());
+        for record in records.iter_mut().skip(good.max(usize::from(is_first))) {
+            self.put_back(iv, record);
+        }
+        good
+    }
+
     /// Encrypts what was decrypted: a record whose turn it is not yet.
     #[inline(never)]
-    fn put_back(&self, nonce: &[u8; NONCE_LEN], text: &mut [u8]) {
+    fn put_back(&self, iv: &Iv, record: &mut OpenRecord<'_>) {
+        let (text, _) = split_tag::<Self>(record.in_out);
         let begin = Start {
-            nonce: *nonce,
+            nonce: iv.nonce(record.sequence),
             aad: &[],
             text_len: text.len(),
         };
-        one::<C, true>(&self.0, TAG_LEN, Chain::in_place(text), begin);
-    }
-
-    #[inline(never)]
-    fn open_one(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> Block {
-        let begin = Start {
-            nonce: *nonce,
-            aad,
-            text_len: text.len(),
-        };
-        one::<C, false>(&self.0, TAG_LEN, Chain::in_place(text), begin)
+        let mut tag = one::<C, true>(&self.0, TAG_LEN, Chain::in_place(text), begin);
+        wipe::bytes(&mut tag);
     }
 }
 
@@ -427,7 +461,7 @@ fn write_tag<const TAG_LEN: usize>(record: &mut SealRecord<'_>, tag: &Block) {
 }
 
 impl<C: Cipher, const TAG_LEN: usize> Kernel for Ccm<C, TAG_LEN> {
-    const KEY_LEN: usize = 16;
+    type Key = [u8; 16];
     const TAG_LEN: usize = TAG_LEN;
     const TEXT_MAX: usize = TEXT_MAX;
     const DETAIL: &'static str = C::DETAIL;
@@ -437,77 +471,42 @@ impl<C: Cipher, const TAG_LEN: usize> Kernel for Ccm<C, TAG_LEN> {
         Self(C::blank(token))
     }
 
-    fn set_key(&mut self, key: &[u8]) {
-        // The caller has checked the length.
-        self.0.set_key(key.first_chunk().unwrap_or(&[0; 16]));
-        wipe::stack::<SPILLS_KEY>();
+    fn set_key(&mut self, key: &Self::Key) {
+        self.0.set_key(key);
+        wipe::traces::<SPILLS_KEY>();
     }
 
-    fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
-        self.seal_one(nonce, record);
-        wipe::stack::<SPILLS>();
+    fn seal(&self, iv: &Iv, record: &mut SealRecord<'_>) {
+        self.seal_one(iv, record);
+        wipe::traces::<SPILLS>();
     }
 
     fn seal_batch(&self, iv: &Iv, records: &mut [SealRecord<'_>]) {
         for group in records.chunks_mut(SIDE) {
             match group {
-                [record] => self.seal_one(&iv.nonce(record.sequence), record),
+                [record] => self.seal_one(iv, record),
                 _ => self.seal_group(iv, group),
             }
         }
-        wipe::stack::<SPILLS_BATCH>();
+        wipe::traces::<SPILLS_BATCH>();
     }
 
-    fn open(
-        &self,
-        nonce: &[u8; NONCE_LEN],
-        aad: &[u8],
-        text: &mut [u8],
-        tag: &[u8],
-    ) -> Result<(), Error> {
-        let mut expected = self.open_one(nonce, aad, text);
-        let is_right = verify::tag::<TAG_LEN>(&mut expected, tag);
-        wipe::stack::<SPILLS>();
-        if is_right {
-            return Ok(());
-        }
-        text.fill(0);
-        Err(Error::BadTag)
+    fn open(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
+        let is_right = self.open_one(iv, record);
+        wipe::traces::<SPILLS>();
+        is_right
     }
 
     fn open_batch(&self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
         let mut opened = 0;
         for group in records.chunks_mut(SIDE) {
-            let mut tags = match group {
-                [record] => {
-                    let (text, _) = split_tag::<Self>(record.in_out);
-                    [self.open_one(&iv.nonce(record.sequence), record.aad, text); SIDE]
-                }
-                _ => self.open_group(iv, group),
-            };
-            let mut good = 0;
-            for (record, expected) in group.iter_mut().zip(&mut tags) {
-                let (_, tag) = split_tag::<Self>(record.in_out);
-                if !verify::tag::<TAG_LEN>(expected, tag) {
-                    break;
-                }
-                good += 1;
-            }
-            for (at, record) in group.iter_mut().enumerate().skip(good) {
-                let (text, _) = split_tag::<Self>(record.in_out);
-                match opened + at {
-                    0 => text.fill(0),
-                    _ => self.put_back(&iv.nonce(record.sequence), text),
-                }
-            }
-            // A forger would have use for those that were not compared.
-            wipe::bytes(tags.as_flattened_mut());
+            let good = self.open_some(iv, group, opened == 0);
             opened += good;
             if good < group.len() {
                 break;
             }
         }
-        wipe::stack::<SPILLS_BATCH>();
+        wipe::traces::<SPILLS_BATCH>();
         opened
     }
 }

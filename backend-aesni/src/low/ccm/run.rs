@@ -7,12 +7,12 @@
 /// A function `run`: as many blocks of each of `side` records.
 ///
 /// `wide` is the module with the vocabulary of the registers to be used, `narrow` the one of
-/// registers of one block, and `wipe` clears them all.
+/// registers of one block.
 macro_rules! run {
     (
         features: $features:literal,
         wide: $($wide:ident)::+, narrow: $($narrow:ident)::+,
-        side: $side:expr, wipe: $($wipe:ident)::+
+        side: $side:expr
     ) => {
         use $($narrow)::+ as narrow;
         use $($wide)::+::*;
@@ -168,7 +168,6 @@ macro_rules! run {
                     narrow::store(&mut chain.counter, counter[lane]);
                 }
             }
-            $($wipe)::+();
         }
     };
 }

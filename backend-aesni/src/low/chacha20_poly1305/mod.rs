@@ -11,14 +11,14 @@ mod poly1305;
 
 use core::ops::Range;
 
-use crypto_api::{Error, NONCE_LEN, SealRecord};
+use crypto_api::{NONCE_LEN, OpenRecord, SealRecord};
 use zeroize::{Zeroize, Zeroizing};
 
 pub(crate) use poly1305::{Blocks, Poly1305};
 
 use super::inout::InOut;
 use super::{verify, wipe};
-use crate::record::Kernel;
+use crate::record::{Iv, Kernel, split_tag};
 
 /// Quarter rounds (RFC 8439, section 2.1), each on a set of four registers, with the `add`,
 /// `xor` and `rotate_*` of where it stands.
@@ -149,7 +149,7 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
     /// The sum in its plain form.
     fn finish(self, sum: Self::Sum) -> Poly1305;
 
-    /// Wipes the vector registers, and the stack as deep as a record reaches.
+    /// Wipes the traces of a record, as deep as one reaches.
     fn wipe(self);
 
     /// The same after [`few`](Engine::few) bytes.
@@ -238,8 +238,8 @@ impl<E: Engine> ChaCha20Poly1305<E> {
 
     // Functions of their own, so that what they leave lies below the caller's frame.
     #[inline(never)]
-    fn seal_few(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
-        let state = State::new(&self.key, nonce);
+    fn seal_few(&self, iv: &Iv, record: &mut SealRecord<'_>) {
+        let state = State::new(&self.key, &iv.nonce(record.sequence));
         let aad = record.aad;
         if let Ok((text, tag)) = record.gather(Self::TAG_LEN) {
             tag.copy_from_slice(&self.engine.few(&state, aad, text, Direction::Seal));
@@ -247,14 +247,16 @@ impl<E: Engine> ChaCha20Poly1305<E> {
     }
 
     #[inline(never)]
-    fn open_few(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; 16] {
-        let state = State::new(&self.key, nonce);
-        self.engine.few(&state, aad, text, Direction::Open)
+    fn open_few(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
+        let state = State::new(&self.key, &iv.nonce(record.sequence));
+        let (text, tag) = split_tag::<Self>(record.in_out);
+        let mut expected = self.engine.few(&state, record.aad, text, Direction::Open);
+        verify::tag::<16>(&mut expected, tag)
     }
 
     #[inline(never)]
-    fn seal_many(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
-        let mut state = State::new(&self.key, nonce);
+    fn seal_many(&self, iv: &Iv, record: &mut SealRecord<'_>) {
+        let mut state = State::new(&self.key, &iv.nonce(record.sequence));
         let payload = record.payload;
         let len = record.plaintext_len();
         let (text, tag) = record.out.split_at_mut(len);
@@ -311,10 +313,12 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         tag.copy_from_slice(&sum.tag(record.aad.len(), len));
     }
 
-    /// Opens in place whatever the tag is, and returns the tag that it should have.
+    /// Opens in place whatever the tag is, and returns whether it is right.
     #[inline(never)]
-    fn open_many(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; 16] {
-        let mut state = State::new(&self.key, nonce);
+    fn open_many(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
+        let mut state = State::new(&self.key, &iv.nonce(record.sequence));
+        let (text, tag) = split_tag::<Self>(record.in_out);
+        let aad = record.aad;
         let len = text.len();
         let end = whole::<E>(len);
         // What fills no group is added last, but decrypted before that.
@@ -345,7 +349,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         }
         let mut sum = self.engine.finish(sum);
         sum.padded(last);
-        sum.tag(aad.len(), len)
+        verify::tag::<16>(&mut sum.tag(aad.len(), len), tag)
     }
 }
 
@@ -355,7 +359,7 @@ fn whole<E: Engine>(len: usize) -> usize {
 }
 
 impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
-    const KEY_LEN: usize = 32;
+    type Key = [u8; 32];
     const TAG_LEN: usize = 16;
     /// The counter has 32 bits, and block 0 is the authenticator's.
     const TEXT_MAX: usize = (u32::MAX as usize).saturating_sub(1).saturating_mul(BLOCK);
@@ -367,45 +371,32 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
         Self { engine, key }
     }
 
-    fn set_key(&mut self, key: &[u8]) {
+    fn set_key(&mut self, key: &Self::Key) {
         for (word, bytes) in self.key.iter_mut().zip(key.as_chunks::<4>().0) {
             *word = u32::from_le_bytes(*bytes);
         }
+        wipe::traces::<128>();
     }
 
-    fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
+    fn seal(&self, iv: &Iv, record: &mut SealRecord<'_>) {
         if record.plaintext_len() > FEW {
-            self.seal_many(nonce, record);
+            self.seal_many(iv, record);
             self.engine.wipe();
         } else {
-            self.seal_few(nonce, record);
+            self.seal_few(iv, record);
             self.engine.wipe_few();
         }
     }
 
-    fn open(
-        &self,
-        nonce: &[u8; NONCE_LEN],
-        aad: &[u8],
-        text: &mut [u8],
-        tag: &[u8],
-    ) -> Result<(), Error> {
-        let is_right = if text.len() > FEW {
-            let mut expected = self.open_many(nonce, aad, text);
-            let is_right = verify::tag::<16>(&mut expected, tag);
+    fn open(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
+        if record.in_out.len() > FEW + Self::TAG_LEN {
+            let is_right = self.open_many(iv, record);
             self.engine.wipe();
             is_right
         } else {
-            let mut expected = self.open_few(nonce, aad, text);
-            let is_right = verify::tag::<16>(&mut expected, tag);
+            let is_right = self.open_few(iv, record);
             self.engine.wipe_few();
             is_right
-        };
-        if is_right {
-            Ok(())
-        } else {
-            text.fill(0);
-            Err(Error::BadTag)
         }
     }
 }

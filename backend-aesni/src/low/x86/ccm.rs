@@ -1,6 +1,6 @@
 //! AES-128 for [CCM](crate::low::ccm): one record on AES-NI, several in registers of any width.
 
-use super::{aes, wipe};
+use super::aes;
 use crate::low::ccm::{Block, Chain, Cipher, SIDE};
 use crate::low::cpu;
 
@@ -19,7 +19,7 @@ mod one {
     crate::low::ccm::run! {
         features: "aes,pclmulqdq,avx",
         wide: crate::low::x86::wide128, narrow: crate::low::x86::wide128,
-        side: 1, wipe: crate::low::x86::wipe::registers256
+        side: 1
     }
 }
 
@@ -28,7 +28,7 @@ mod aesni {
     crate::low::ccm::run! {
         features: "aes,pclmulqdq,avx",
         wide: crate::low::x86::wide128, narrow: crate::low::x86::wide128,
-        side: crate::low::ccm::SIDE, wipe: crate::low::x86::wipe::registers256
+        side: crate::low::ccm::SIDE
     }
 }
 
@@ -37,7 +37,7 @@ mod vaes {
     crate::low::ccm::run! {
         features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq",
         wide: crate::low::x86::wide256, narrow: crate::low::x86::wide128,
-        side: crate::low::ccm::SIDE, wipe: crate::low::x86::wipe::registers256
+        side: crate::low::ccm::SIDE
     }
 }
 
@@ -46,7 +46,7 @@ mod avx512 {
     crate::low::ccm::run! {
         features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl",
         wide: crate::low::x86::wide512, narrow: crate::low::x86::wide128,
-        side: crate::low::ccm::SIDE, wipe: crate::low::x86::wipe::registers512
+        side: crate::low::ccm::SIDE
     }
 }
 
@@ -56,7 +56,7 @@ mod model256 {
     crate::low::ccm::run! {
         features: "aes,pclmulqdq,avx",
         wide: crate::low::x86::model::model256, narrow: crate::low::x86::wide128,
-        side: crate::low::ccm::SIDE, wipe: crate::low::x86::wipe::registers256
+        side: crate::low::ccm::SIDE
     }
 }
 
@@ -66,7 +66,7 @@ mod model512 {
     crate::low::ccm::run! {
         features: "aes,pclmulqdq,avx",
         wide: crate::low::x86::model::model512, narrow: crate::low::x86::wide128,
-        side: crate::low::ccm::SIDE, wipe: crate::low::x86::wipe::registers256
+        side: crate::low::ccm::SIDE
     }
 }
 
@@ -87,7 +87,6 @@ fn encrypt<const N: usize>(round_keys: &[Block; 11], blocks: &mut [Block; N]) {
     for (state, block) in states.into_iter().zip(blocks) {
         store(block, aesenclast(state, load(&round_keys[10])));
     }
-    wipe::registers256();
 }
 
 macro_rules! cipher {

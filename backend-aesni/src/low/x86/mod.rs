@@ -12,4 +12,3 @@ mod model;
 mod wide128;
 mod wide256;
 mod wide512;
-mod wipe;

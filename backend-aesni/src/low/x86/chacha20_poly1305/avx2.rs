@@ -52,42 +52,11 @@ impl Engine for Avx2 {
     }
 
     fn wipe(self) {
-        crate::low::wipe::stack::<4096>();
-        // SAFETY: the token proves the features.
-        unsafe { wipe_registers() }
+        crate::low::wipe::traces::<4096>();
     }
 
     fn wipe_few(self) {
-        crate::low::wipe::stack::<1536>();
-        // SAFETY: the token proves the features.
-        unsafe { wipe_registers() }
-    }
-}
-
-#[target_feature(enable = "avx2")]
-fn wipe_registers() {
-    // SAFETY: zeros sixteen registers, all of which are declared.
-    unsafe {
-        asm!(
-            "vzeroall",
-                out("ymm0") _,
-                out("ymm1") _,
-                out("ymm2") _,
-                out("ymm3") _,
-                out("ymm4") _,
-                out("ymm5") _,
-                out("ymm6") _,
-                out("ymm7") _,
-                out("ymm8") _,
-                out("ymm9") _,
-                out("ymm10") _,
-                out("ymm11") _,
-                out("ymm12") _,
-                out("ymm13") _,
-                out("ymm14") _,
-                out("ymm15") _,
-            options(nomem, nostack, preserves_flags),
-        );
+        crate::low::wipe::traces::<1536>();
     }
 }
 

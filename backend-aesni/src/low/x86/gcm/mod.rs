@@ -62,14 +62,14 @@ macro_rules! each_round {
 macro_rules! kernel {
     (
         features: $features:literal, token: $token:ident, wide: $($wide:ident)::+, detail: $detail:literal,
-        registers: $registers:ident, spills: $spills:literal,
+        spills: $spills:literal,
         stride: $vectors:literal, tails: [$($tail:literal),+ $(,)?]
     ) => {
         use core::arch::x86_64::*;
 
-        use crypto_api::{Error, NONCE_LEN, OpenRecord, SealRecord};
+        use crypto_api::{NONCE_LEN, OpenRecord, SealRecord};
 
-        use super::super::{aes, aes::Block, wide128, $($wide)::+::*, wipe};
+        use super::super::{aes, aes::Block, wide128, $($wide)::+::*};
         use super::{BEYOND, POWERS, Table};
         use crate::low::cpu;
         use crate::low::inout::{Chunk, InOut};
@@ -95,7 +95,7 @@ macro_rules! kernel {
         macro_rules! algorithm {
             ($name:ident, $key_len:literal, $rounds:literal, $expand:ident) => {
                 impl Kernel for $name {
-                    const KEY_LEN: usize = $key_len;
+                    type Key = [u8; $key_len];
                     const TAG_LEN: usize = 16;
                     const TEXT_MAX: usize = crate::low::GCM_TEXT_MAX;
                     const DETAIL: &'static str = $detail;
@@ -110,51 +110,37 @@ macro_rules! kernel {
                         Self(table, token)
                     }
 
-                    fn set_key(&mut self, key: &[u8]) {
-                        if let Some(key) = key.first_chunk() {
-                            // SAFETY: the token proves the features.
-                            unsafe { aes::$expand(key, &mut self.0.round_keys) };
-                        }
+                    fn set_key(&mut self, key: &Self::Key) {
+                        // SAFETY: the token proves the features.
+                        unsafe { aes::$expand(key, &mut self.0.round_keys) };
                         // SAFETY: as above.
                         unsafe { powers(&mut self.0) };
-                        crate::low::wipe::stack::<SPILLS_KEY>();
+                        crate::low::wipe::traces::<SPILLS_KEY>();
                     }
 
-                    fn seal(&self, nonce: &[u8; NONCE_LEN], record: &mut SealRecord<'_>) {
+                    fn seal(&self, iv: &Iv, record: &mut SealRecord<'_>) {
                         // SAFETY: the token proves the features.
-                        unsafe { seal(&self.0, nonce, record) };
-                        crate::low::wipe::stack::<SPILLS>();
+                        unsafe { seal(&self.0, iv, record) };
+                        crate::low::wipe::traces::<SPILLS>();
                     }
 
                     fn seal_batch(&self, iv: &Iv, records: &mut [SealRecord<'_>]) {
                         // SAFETY: the token proves the features.
                         unsafe { seal_all(&self.0, iv, records) };
-                        crate::low::wipe::stack::<SPILLS>();
+                        crate::low::wipe::traces::<SPILLS>();
                     }
 
-                    fn open(
-                        &self,
-                        nonce: &[u8; NONCE_LEN],
-                        aad: &[u8],
-                        text: &mut [u8],
-                        tag: &[u8],
-                    ) -> Result<(), Error> {
-                        let mut expected =
-                            // SAFETY: the token proves the features.
-                            unsafe { open(&self.0, nonce, aad, &mut *text) };
-                        let is_right = crate::low::verify::tag::<16>(&mut expected, tag);
-                        crate::low::wipe::stack::<SPILLS>();
-                        if is_right {
-                            return Ok(());
-                        }
-                        text.fill(0);
-                        Err(Error::BadTag)
+                    fn open(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
+                        // SAFETY: the token proves the features.
+                        let is_right = unsafe { open::<Self, _>(&self.0, iv, record) };
+                        crate::low::wipe::traces::<SPILLS>();
+                        is_right
                     }
 
                     fn open_batch(&self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
                         // SAFETY: the token proves the features.
                         let opened = unsafe { open_all::<Self, _>(&self.0, iv, records) };
-                        crate::low::wipe::stack::<SPILLS>();
+                        crate::low::wipe::traces::<SPILLS>();
                         opened
                     }
                 }
@@ -259,7 +245,6 @@ macro_rules! kernel {
                     store(out, low_halves(a, b));
                 }
             }
-            wipe::$registers();
         }
 
         /// The powers for a vector whose first block is to be multiplied by H^`first`.
@@ -526,11 +511,10 @@ macro_rules! kernel {
         #[target_feature(enable = $features)]
         fn seal<const R: usize>(
             table: &Table<R, SUMS>,
-            nonce: &[u8; NONCE_LEN],
+            iv: &Iv,
             record: &mut SealRecord<'_>,
         ) {
-            seal_record(table, nonce, record);
-            wipe::$registers();
+            seal_record(table, &iv.nonce(record.sequence), record);
         }
 
         /// Nothing stands between the records, so that the CPU begins one while the tag of the
@@ -544,7 +528,6 @@ macro_rules! kernel {
             for record in records {
                 seal_record(table, &iv.nonce(record.sequence), record);
             }
-            wipe::$registers();
         }
 
         #[inline]
@@ -580,15 +563,13 @@ macro_rules! kernel {
         }
 
         #[target_feature(enable = $features)]
-        fn open<const R: usize>(
+        fn open<K: Kernel, const R: usize>(
             table: &Table<R, SUMS>,
-            nonce: &[u8; NONCE_LEN],
-            aad: &[u8],
-            text: &mut [u8],
-        ) -> [u8; 16] {
-            let tag = crypt::<false, R>(table, nonce, aad, text);
-            wipe::$registers();
-            tag
+            iv: &Iv,
+            record: &mut OpenRecord<'_>,
+        ) -> bool {
+            let is_right = open_record::<K, R>(table, &iv.nonce(record.sequence), record);
+            is_right
         }
 
         /// As for [`seal_all`]: the CPU goes on while a tag is compared, on the assumption that
@@ -602,20 +583,30 @@ macro_rules! kernel {
             let mut opened = 0;
             for record in records {
                 let nonce = iv.nonce(record.sequence);
-                let (text, tag) = split_tag::<K>(record.in_out);
-                let mut expected = crypt::<false, R>(table, &nonce, record.aad, text);
-                if !crate::low::verify::tag::<16>(&mut expected, tag) {
-                    match opened {
-                        0 => text.fill(0),
+                if !open_record::<K, R>(table, &nonce, record) {
+                    if opened > 0 {
                         // What is exclusive-ored twice is what it was.
-                        _ => _ = crypt::<true, R>(table, &nonce, &[], text),
+                        let (text, _) = split_tag::<K>(record.in_out);
+                        crypt::<true, R>(table, &nonce, &[], text);
                     }
                     break;
                 }
                 opened += 1;
             }
-            wipe::$registers();
             opened
+        }
+
+        /// Decrypts a record, and says whether its tag is right.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn open_record<K: Kernel, const R: usize>(
+            table: &Table<R, SUMS>,
+            nonce: &[u8; NONCE_LEN],
+            record: &mut OpenRecord<'_>,
+        ) -> bool {
+            let (text, tag) = split_tag::<K>(record.in_out);
+            let mut expected = crypt::<false, R>(table, nonce, record.aad, text);
+            crate::low::verify::tag::<16>(&mut expected, tag)
         }
 
         /// Encrypts or decrypts a whole text in place; gives the tag.
@@ -641,7 +632,7 @@ pub(crate) mod aesni {
     kernel! {
         features: "aes,pclmulqdq,ssse3,sse4.1,avx",
         token: AesNi, wide: wide128, detail: "AES-NI, PCLMULQDQ",
-        registers: registers256, spills: 1280, stride: 8, tails: [1, 2, 3, 4, 5, 6, 7]
+        spills: 1280, stride: 8, tails: [1, 2, 3, 4, 5, 6, 7]
     }
 }
 
@@ -650,7 +641,7 @@ pub(crate) mod vaes {
     kernel! {
         features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq",
         token: Vaes, wide: wide256, detail: "VAES, VPCLMULQDQ on AVX2",
-        registers: registers256, spills: 1920, stride: 6, tails: [1, 2, 3, 4, 5]
+        spills: 1920, stride: 6, tails: [1, 2, 3, 4, 5]
     }
 }
 
@@ -659,7 +650,7 @@ pub(crate) mod avx512 {
     kernel! {
         features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl",
         token: Avx512, wide: wide512, detail: "VAES, VPCLMULQDQ on AVX-512",
-        registers: registers512, spills: 2560, stride: 4, tails: [1, 2, 3]
+        spills: 2560, stride: 4, tails: [1, 2, 3]
     }
 }
 
@@ -669,7 +660,7 @@ pub(crate) mod model256 {
     kernel! {
         features: "aes,pclmulqdq,ssse3,sse4.1,avx",
         token: AesNi, wide: model::model256, detail: "a model of VAES on AVX2",
-        registers: registers256, spills: 1920, stride: 6, tails: [1, 2, 3, 4, 5]
+        spills: 1920, stride: 6, tails: [1, 2, 3, 4, 5]
     }
 }
 
@@ -679,17 +670,17 @@ pub(crate) mod model512 {
     kernel! {
         features: "aes,pclmulqdq,ssse3,sse4.1,avx",
         token: AesNi, wide: model::model512, detail: "a model of VAES on AVX-512",
-        registers: registers256, spills: 4096, stride: 4, tails: [1, 2, 3]
+        spills: 4096, stride: 4, tails: [1, 2, 3]
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crypto_api::{SealRecord, Trailer};
+    use crypto_api::{OpenRecord, SealRecord, Trailer};
 
     use super::{aesni, model256, model512};
     use crate::low::cpu;
-    use crate::record::Kernel;
+    use crate::record::{Iv, Kernel, KeyBytes};
 
     fn seal(kernel: &impl Kernel, text: &[u8], trailer: Trailer) -> Vec<u8> {
         let mut out = vec![0xee; text.len() + trailer.len() + 16];
@@ -700,15 +691,15 @@ mod tests {
             trailer,
             out: &mut out,
         };
-        kernel.seal(&[7; 12], &mut record);
+        kernel.seal(&Iv::from([7; 12]), &mut record);
         out
     }
 
     fn agree<N: Kernel<Token = cpu::AesNi>, W: Kernel<Token = cpu::AesNi>>(cpu: cpu::AesNi) {
-        let key = &[0xa7; 32][..N::KEY_LEN];
         let (mut narrow, mut wide) = (N::blank(cpu), W::blank(cpu));
-        narrow.set_key(key);
-        wide.set_key(key);
+        let bytes = &[0xa7; 32][..N::Key::LEN];
+        narrow.set_key(N::Key::of(bytes).unwrap());
+        wide.set_key(W::Key::of(bytes).unwrap());
         let text: Vec<u8> = (0..=u8::MAX).cycle().take(17_000).collect();
         for len in (0..1300).chain([16_384, 16_385, 17_000]) {
             let trailer = Trailer {
@@ -717,12 +708,20 @@ mod tests {
             };
             let mut sealed = seal(&wide, &text[..len], trailer);
             assert!(sealed == seal(&narrow, &text[..len], trailer), "{len}");
-            let (in_out, tag) = sealed.split_at_mut(len + trailer.len());
-            wide.open(&[7; 12], &[23, 3, 3, 1, 1], in_out, tag).unwrap();
-            assert!(in_out[..len] == text[..len], "{len}");
-            tag[len % 16] ^= 1;
-            assert!(wide.open(&[7; 12], &[], in_out, tag).is_err());
-            assert!(in_out.iter().all(|byte| *byte == 0));
+            let open = |in_out: &mut [u8]| {
+                let mut record = OpenRecord {
+                    sequence: 0,
+                    aad: &[23, 3, 3, 1, 1],
+                    in_out,
+                    plaintext_len: 0,
+                };
+                wide.open(&Iv::from([7; 12]), &mut record)
+            };
+            let mut forged = sealed.clone();
+            forged[len] ^= 1;
+            assert!(!open(&mut forged), "{len}");
+            assert!(open(&mut sealed), "{len}");
+            assert!(sealed[..len] == text[..len], "{len}");
         }
     }
 
