@@ -239,14 +239,83 @@ impl<K: Kernel> RecordAead for Aead<K> {
     }
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
 mod tests {
-    use super::Key;
-    use crate::low::x86::gcm;
+    use super::*;
+
+    /// Takes texts of up to 100 bytes, and checks that it gets no others.
+    struct Fake;
+
+    impl Kernel for Fake {
+        type Key = [u8; 1];
+        const TAG_LEN: usize = 4;
+        const TEXT_MAX: usize = 100;
+        const DETAIL: &'static str = "a fake";
+        type Token = ();
+
+        fn blank((): ()) -> Self {
+            Self
+        }
+
+        fn set_key(&mut self, _: &Self::Key) {}
+
+        fn seal(&self, _: &Iv, record: &mut SealRecord<'_>) {
+            assert!(record.plaintext_len() <= 100);
+        }
+
+        fn open(&self, _: &Iv, record: &mut OpenRecord<'_>) -> bool {
+            assert!((4..=104).contains(&record.in_out.len()));
+            true
+        }
+    }
+
+    /// What the counter of blocks is not enough for is not sealed, and was sealed by nobody.
+    #[test]
+    fn no_kernel_sees_a_text_that_is_too_long() {
+        let mut key = Key::<Fake>::new((), &[0], &[0; NONCE_LEN]).unwrap();
+        let text = [1; 101];
+        for len in [99, 100, 101] {
+            let mut out = vec![7; len + 4];
+            let mut records = [SealRecord {
+                sequence: 0,
+                aad: &[],
+                payload: text[..len].into(),
+                trailer: crypto_api::Trailer::default(),
+                out: &mut out,
+            }];
+            let one = key.seal(&mut records[0]);
+            assert_eq!(key.seal_batch(&mut records), one);
+            let too_long = Error::WrongLength {
+                what: "longest text of a record",
+                expected: 100,
+                got: 101,
+            };
+            let expected = if len > 100 { Err(too_long) } else { Ok(()) };
+            assert_eq!(one, expected);
+
+            let opened = key.open(0, &[], &mut out.clone());
+            assert_eq!(opened, if len > 100 { Err(Error::BadTag) } else { Ok(len) });
+            let mut first = [7; 50];
+            let record = |in_out| OpenRecord {
+                sequence: 0,
+                aad: &[],
+                in_out,
+                plaintext_len: 0,
+            };
+            let mut records = [record(&mut first), record(&mut out)];
+            assert_eq!(key.open_batch(&mut records), Ok(1));
+            let opened = key.open_batch(&mut records[1..]);
+            assert_eq!(opened, if len > 100 { Err(Error::BadTag) } else { Ok(1) });
+            assert!(len <= 100 || out.iter().all(|byte| *byte == 0));
+        }
+    }
 
     /// An idle connection has one key for each direction.
+    #[cfg(target_arch = "x86_64")]
     #[test]
     fn a_key_is_small() {
+        use crate::low::x86::gcm;
+
         let sizes = [
             size_of::<Key<gcm::aesni::Aes128Gcm>>(),
             size_of::<Key<gcm::vaes::Aes128Gcm>>(),

@@ -50,6 +50,26 @@ fn every_length_and_tail() {
     }
 }
 
+/// Counters of blocks carry: past 1 MiB those of AES have more than two bytes.
+#[test]
+fn a_record_whose_counters_carry() {
+    for kernel in backend_aesni::kernels_unchecked() {
+        let mut numbers = Numbers(7);
+        let (ours, theirs) = (&*kernel.aead, &*soft(kernel.id).aead);
+        let by = ours.implementation();
+        let secrets = Secrets::new(&mut numbers, ours);
+        let text = numbers.bytes((1 << 20) + 5000);
+        let payload = Payload::from(&text[..]);
+        let sealed = secrets.seal(ours, 1, &[], payload, PLAIN);
+        assert!(
+            sealed == secrets.seal(theirs, 1, &[], payload, PLAIN),
+            "{by}"
+        );
+        let opened = secrets.open(ours, 1, &[], &sealed);
+        assert!(opened.is_ok_and(|opened| opened == text), "{by}");
+    }
+}
+
 /// Additional data, slices, padding and the place in memory of any kind.
 #[test]
 fn every_shape() {
