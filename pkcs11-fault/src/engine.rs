@@ -261,8 +261,8 @@ impl Engine {
     /// `C_Initialize`.
     pub(crate) fn initialize(&self, act: impl FnOnce() -> ck::CK_RV) -> ck::CK_RV {
         self.counted(Function::C_Initialize, || {
-            let plan = self.plan(Function::C_Initialize, None);
-            self.carry_out(&plan, || {
+            let (plan, releases) = self.plan(Function::C_Initialize, None);
+            self.carry_out(&plan, releases, || {
                 let mut life = self.alone();
                 let rv = act();
                 if rv == ck::CKR_OK {
@@ -283,8 +283,8 @@ impl Engine {
                 let violations = &self.counters.violations;
                 violations.finalize_during_call.fetch_add(1, Relaxed);
             }
-            let plan = self.plan(Function::C_Finalize, None);
-            self.carry_out(&plan, || {
+            let (plan, releases) = self.plan(Function::C_Finalize, None);
+            self.carry_out(&plan, releases, || {
                 let mut life = self.alone();
                 let rv = act();
                 if rv == ck::CKR_OK {
@@ -306,16 +306,19 @@ impl Engine {
         rv
     }
 
-    fn plan(&self, function: Function, label: Option<&str>) -> Plan {
+    /// What happens to a call, and how often was released until now.
+    fn plan(&self, function: Function, label: Option<&str>) -> (Plan, u64) {
         let settings = self.settings();
-        rules::plan(&settings.rules, function, label, &mut lock(&self.rng))
+        let releases = self.gate.releases();
+        let plan = rules::plan(&settings.rules, function, label, &mut lock(&self.rng));
+        (plan, releases)
     }
 
     /// Hangs, answers the planned code or does the work, and takes as long as planned.
-    fn carry_out(&self, plan: &Plan, work: impl FnOnce() -> ck::CK_RV) -> ck::CK_RV {
+    fn carry_out(&self, plan: &Plan, releases: u64, work: impl FnOnce() -> ck::CK_RV) -> ck::CK_RV {
         if let Some(most) = plan.hang {
             let _hanging = self.counters.hanging.enter();
-            self.gate.hang(most);
+            self.gate.hang(releases, most);
         }
         let start = Instant::now();
         let rv = match plan.code {
@@ -365,10 +368,10 @@ impl Engine {
             (_, Some(session)) => session.label.clone(),
             _ => None,
         };
-        let plan = if ruled {
+        let (plan, releases) = if ruled {
             self.plan(function, label.as_deref())
         } else {
-            Plan::default()
+            (Plan::default(), 0)
         };
         let call = Call {
             session,
@@ -389,7 +392,7 @@ impl Engine {
             // No longer counted when the lane is free for the next.
             (self.counters.executing.enter(), lane)
         });
-        self.carry_out(&plan, || {
+        self.carry_out(&plan, releases, || {
             let life = self.shared();
             match self.obstacle(&life, generation, function, target, &call) {
                 Some(code) => code,

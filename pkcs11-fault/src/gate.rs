@@ -61,11 +61,16 @@ impl Gate {
         Lane(self)
     }
 
-    /// Hangs until released, or for `most`.
-    pub(crate) fn hang(&self, most: Option<Duration>) {
+    /// How often was released so far.
+    pub(crate) fn releases(&self) -> u64 {
+        *lock(&self.releases)
+    }
+
+    /// Hangs until released, or for `most`. A release after the first `before` counts: the
+    /// call may have waited for its lane since it was decided that it hangs.
+    pub(crate) fn hang(&self, before: u64, most: Option<Duration>) {
         let end = most.map(|most| Instant::now() + most);
         let mut releases = lock(&self.releases);
-        let before = *releases;
         while *releases == before {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             releases = match left {
@@ -84,7 +89,7 @@ impl Gate {
         }
     }
 
-    /// Lets go on what hangs now.
+    /// Lets go on what hangs now, or waits for a lane to do so.
     pub(crate) fn release(&self) {
         *lock(&self.releases) += 1;
         self.released.notify_all();
