@@ -33,9 +33,17 @@ pub(crate) struct Session {
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
     pub(crate) mechanism: ck::CK_MECHANISM_TYPE,
-    /// The mechanism's parameter, where it is flat: bytes that point nowhere.
-    pub(crate) parameter: Vec<u8>,
+    pub(crate) parameter: Parameter,
     pub(crate) key: ck::CK_OBJECT_HANDLE,
+}
+
+/// What came with a mechanism.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Parameter {
+    None,
+    Pss(ck::CK_RSA_PKCS_PSS_PARAMS),
+    /// One that may point to the caller's memory, and so is not kept.
+    Other,
 }
 
 /// A session while a call uses it.

@@ -8,7 +8,7 @@ use super::inner::{Inner, check};
 use crate::{
     engine::{Call, Engine},
     gate::lock,
-    tokens::Operation,
+    tokens::{Operation, Parameter},
 };
 
 /// Signs the data as the session's last operation did, with another key of the same kind.
@@ -18,9 +18,6 @@ pub(super) fn sign(engine: &Engine, call: &Call, data: &[u8]) -> Result<Vec<u8>,
     let session = call.session.as_ref().ok_or(CKR_SESSION_HANDLE_INVALID)?;
     let operation = lock(&session.operation).clone();
     let mut operation = operation.ok_or(CKR_OPERATION_NOT_INITIALIZED)?;
-    if !is_flat(operation.mechanism) && !operation.parameter.is_empty() {
-        return Err(CKR_MECHANISM_PARAM_INVALID);
-    }
     let twin = {
         let mut twins = engine.twins();
         let slot_and_key = (session.slot, operation.key);
@@ -33,7 +30,7 @@ pub(super) fn sign(engine: &Engine, call: &Call, data: &[u8]) -> Result<Vec<u8>,
             }
         }
     };
-    let mut mechanism = mechanism(&mut operation);
+    let mut mechanism = mechanism(&mut operation)?;
     let init = engine.inner.v2.C_SignInit;
     let init = init.ok_or(CKR_FUNCTION_NOT_SUPPORTED)?;
     // SAFETY: the mechanism's parameter lives in `operation`.
@@ -57,30 +54,44 @@ pub(super) fn sign(engine: &Engine, call: &Call, data: &[u8]) -> Result<Vec<u8>,
     Ok(signature)
 }
 
-fn mechanism(operation: &mut Operation) -> CK_MECHANISM {
-    let len = operation.parameter.len();
-    CK_MECHANISM {
+/// The operation's mechanism, which points into it.
+fn mechanism(operation: &mut Operation) -> Result<CK_MECHANISM, CK_RV> {
+    let (parameter, len) = match &mut operation.parameter {
+        Parameter::None => (ptr::null_mut(), 0),
+        Parameter::Pss(pss) => (ptr::from_mut(pss).cast(), size_of_val(pss)),
+        Parameter::Other => return Err(CKR_MECHANISM_PARAM_INVALID),
+    };
+    Ok(CK_MECHANISM {
         mechanism: operation.mechanism,
-        pParameter: if len == 0 {
-            ptr::null_mut()
-        } else {
-            operation.parameter.as_mut_ptr().cast()
-        },
+        pParameter: parameter,
         ulParameterLen: len as CK_ULONG,
-    }
+    })
 }
 
-/// Whether the mechanism's parameter points nowhere, so that its bytes may be kept.
-fn is_flat(mechanism: CK_MECHANISM_TYPE) -> bool {
-    matches!(
-        mechanism,
+/// A copy of a mechanism's parameter, if it has one that points nowhere.
+///
+/// # Safety
+/// The mechanism's parameter is null, or readable for the stated length.
+pub(super) unsafe fn parameter(mechanism: &CK_MECHANISM) -> Parameter {
+    let (pointer, len) = (mechanism.pParameter, mechanism.ulParameterLen);
+    let is_pss = matches!(
+        mechanism.mechanism,
         CKM_RSA_PKCS_PSS
             | CKM_SHA1_RSA_PKCS_PSS
             | CKM_SHA224_RSA_PKCS_PSS
             | CKM_SHA256_RSA_PKCS_PSS
             | CKM_SHA384_RSA_PKCS_PSS
             | CKM_SHA512_RSA_PKCS_PSS
-    )
+    );
+    if pointer.is_null() || len == 0 {
+        Parameter::None
+    } else if is_pss && len as usize == size_of::<CK_RSA_PKCS_PSS_PARAMS>() {
+        // SAFETY: by this function's condition readable for the length, which is that of the
+        // struct; a caller's may lie anywhere.
+        Parameter::Pss(unsafe { pointer.cast::<CK_RSA_PKCS_PSS_PARAMS>().read_unaligned() })
+    } else {
+        Parameter::Other
+    }
 }
 
 /// Generates a key of the same kind and size, in a session of its own that stays open: an
@@ -98,7 +109,7 @@ fn generate(
         CKK_RSA => {
             let modulus = inner.attribute(session, key, CKA_MODULUS)?;
             let bits = (modulus.len() * 8) as CK_ULONG;
-            let size = (CKA_MODULUS_BITS, bits.to_ne_bytes().to_vec());
+            let size = (CKA_MODULUS_BITS, Value::Number(bits));
             (CKM_RSA_PKCS_KEY_PAIR_GEN, size)
         }
         CKK_EC | CKK_EC_EDWARDS => {
@@ -108,7 +119,7 @@ fn generate(
             } else {
                 CKM_EC_EDWARDS_KEY_PAIR_GEN
             };
-            (mechanism, (CKA_EC_PARAMS, params))
+            (mechanism, (CKA_EC_PARAMS, Value::Bytes(params)))
         }
         _ => return Err(CKR_KEY_TYPE_INCONSISTENT),
     };
@@ -147,33 +158,47 @@ fn generate(
     Ok(private_key)
 }
 
+/// An attribute's value, as aligned as a module may expect it.
+enum Value {
+    Number(CK_ULONG),
+    Yes(CK_BBOOL),
+    Bytes(Vec<u8>),
+}
+
 /// A list of attributes, and the values that it points to.
 struct Template {
-    _values: Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>,
+    values: Vec<(CK_ATTRIBUTE_TYPE, Value)>,
     attributes: Vec<CK_ATTRIBUTE>,
 }
 
 impl Template {
-    fn new(mut values: Vec<(CK_ATTRIBUTE_TYPE, Vec<u8>)>) -> Self {
-        let attribute = |(kind, value): &mut (CK_ATTRIBUTE_TYPE, Vec<u8>)| CK_ATTRIBUTE {
-            type_: *kind,
-            pValue: value.as_mut_ptr().cast::<c_void>(),
-            ulValueLen: value.len() as CK_ULONG,
-        };
-        // The values' own buffers stay where they are when the outer list moves.
-        let attributes = values.iter_mut().map(attribute).collect();
+    fn new(values: Vec<(CK_ATTRIBUTE_TYPE, Value)>) -> Self {
         Self {
-            _values: values,
-            attributes,
+            values,
+            attributes: Vec::new(),
         }
     }
 
+    /// The attributes, which are good until the template is used again.
     fn raw(&mut self) -> (*mut CK_ATTRIBUTE, CK_ULONG) {
+        let attribute = |(kind, value): &mut (CK_ATTRIBUTE_TYPE, Value)| {
+            let (pointer, len): (*mut c_void, usize) = match value {
+                Value::Number(number) => (ptr::from_mut(number).cast(), size_of_val(number)),
+                Value::Yes(yes) => (ptr::from_mut(yes).cast(), size_of_val(yes)),
+                Value::Bytes(bytes) => (bytes.as_mut_ptr().cast(), bytes.len()),
+            };
+            CK_ATTRIBUTE {
+                type_: *kind,
+                pValue: pointer,
+                ulValueLen: len as CK_ULONG,
+            }
+        };
+        self.attributes = self.values.iter_mut().map(attribute).collect();
         let count = self.attributes.len() as CK_ULONG;
         (self.attributes.as_mut_ptr(), count)
     }
 }
 
-fn yes(kind: CK_ATTRIBUTE_TYPE) -> (CK_ATTRIBUTE_TYPE, Vec<u8>) {
-    (kind, vec![CK_TRUE])
+fn yes(kind: CK_ATTRIBUTE_TYPE) -> (CK_ATTRIBUTE_TYPE, Value) {
+    (kind, Value::Yes(CK_TRUE))
 }

@@ -34,8 +34,7 @@ pub(super) unsafe extern "C" fn C_SignInit(
             *lock(&session.operation) = Some(Operation {
                 mechanism: mechanism.mechanism,
                 // SAFETY: the caller's promise: null, or readable for the stated length.
-                parameter: unsafe { bytes(mechanism.pParameter, mechanism.ulParameterLen) }
-                    .to_vec(),
+                parameter: unsafe { other_key::parameter(mechanism) },
                 key,
             });
         }
