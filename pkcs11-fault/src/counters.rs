@@ -10,7 +10,7 @@ use std::{
 
 use cryptoki_sys as ck;
 
-use crate::{Code, Function, gate::lock, low};
+use crate::{Code, Function, gate::lock, low, mechanism::Mechanism};
 
 /// Calls by function, codes by function, and what callers did that the standard forbids.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct Counters {
     codes: Mutex<BTreeMap<(Function, Code), u64>>,
     /// Calls by the name of the thread that made them.
     threads: Mutex<BTreeMap<String, u64>>,
+    /// Signatures that were begun, by mechanism.
+    mechanisms: Mutex<BTreeMap<Mechanism, u64>>,
     /// Calls of every kind, from their beginning to their end.
     pub(crate) inside: Gauge,
     /// Calls that occupy the token.
@@ -60,6 +62,7 @@ impl Default for Counters {
             calls: (0..Function::COUNT).map(|_| AtomicU64::new(0)).collect(),
             codes: Mutex::default(),
             threads: Mutex::default(),
+            mechanisms: Mutex::default(),
             inside: Gauge::default(),
             executing: Gauge::default(),
             waiting: Gauge::default(),
@@ -86,6 +89,12 @@ impl Counters {
         }
     }
 
+    /// A signature has begun.
+    pub(crate) fn begun(&self, mechanism: ck::CK_MECHANISM_TYPE) {
+        let mut mechanisms = lock(&self.mechanisms);
+        *mechanisms.entry(Mechanism(mechanism)).or_default() += 1;
+    }
+
     /// One line for each counter: what, of what, how many.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -100,6 +109,9 @@ impl Counters {
         }
         for (name, count) in &*lock(&self.threads) {
             lines.push(format!("thread {name} {count}"));
+        }
+        for (mechanism, count) in &*lock(&self.mechanisms) {
+            lines.push(format!("mechanism {mechanism} {count}"));
         }
         for (name, gauge) in [
             ("inside", &self.inside),
@@ -123,6 +135,7 @@ impl Counters {
         }
         lock(&self.codes).clear();
         lock(&self.threads).clear();
+        lock(&self.mechanisms).clear();
         for gauge in [&self.inside, &self.executing, &self.waiting, &self.hanging] {
             gauge.most.store(gauge.now(), Relaxed);
         }

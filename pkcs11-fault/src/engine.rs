@@ -17,6 +17,7 @@ use crate::{
     counters::Counters,
     gate::{Gate, lock},
     low::{self, Inner},
+    mechanism::Mechanism,
     rules::{self, Active, Plan, Rules},
     script::{At, Rule, SignatureFault},
     tokens::{Session, Tokens},
@@ -49,6 +50,8 @@ pub(crate) type Twins = HashMap<(ck::CK_SLOT_ID, ck::CK_OBJECT_HANDLE), ck::CK_O
 pub(crate) struct Settings {
     pub(crate) script: Script,
     pub(crate) rules: Rules,
+    /// What the script says that tokens do not have.
+    without: Vec<Mechanism>,
 }
 
 #[derive(Debug, Default)]
@@ -90,8 +93,14 @@ impl Settings {
         let rules = script.rule.drain(..).map(|r| Arc::new(Active::new(r)));
         Self {
             rules: rules.collect(),
+            without: without(&script),
             script,
         }
+    }
+
+    /// Whether tokens lack a mechanism that the real module may have.
+    pub(crate) fn lack(&self, mechanism: ck::CK_MECHANISM_TYPE) -> bool {
+        self.without.contains(&Mechanism(mechanism))
     }
 
     /// The script as it stands, rules included.
@@ -104,6 +113,11 @@ impl Settings {
             .collect();
         script
     }
+}
+
+fn without(script: &Script) -> Vec<Mechanism> {
+    let named = script.without.iter();
+    named.filter_map(|name| Mechanism::parse(name)).collect()
 }
 
 impl Engine {
@@ -158,7 +172,10 @@ impl Engine {
     /// Replaces all but the rules, which go on counting.
     pub(crate) fn set(&self, mut script: Script) {
         script.rule.clear();
-        self.change(|settings| settings.script = script);
+        self.change(|settings| {
+            settings.without = without(&script);
+            settings.script = script;
+        });
     }
 
     /// Adds a rule, or replaces the one of its name.

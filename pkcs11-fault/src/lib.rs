@@ -66,6 +66,7 @@
 //! | `rules` | which rules meet a call, and what they do together |
 //! | `engine` | the way of a call |
 //! | `gate` | how many calls the token works on at once, and those that hang |
+//! | `code`, `function`, `mechanism` | return values, functions and mechanisms by name |
 //! | `tokens` | sessions, tokens that are away, wrong PINs |
 //! | `counters` | what has happened |
 //! | `control` | the socket |
@@ -81,6 +82,7 @@ mod function;
 mod gate;
 #[allow(unsafe_code, non_snake_case)]
 mod low;
+mod mechanism;
 mod rules;
 mod script;
 mod start;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Code, Function};
+use crate::{Code, Function, mechanism::Mechanism};
 
 /// A whole script, as its file has it (TOML).
 ///
@@ -47,6 +47,10 @@ pub struct Script {
     pub capacity: usize,
     /// How many sessions a token opens before it answers `CKR_SESSION_COUNT`. 0 is no limit.
     pub sessions: usize,
+    /// Mechanisms that no token has, though the real module's do: a name as in
+    /// `CKM_RSA_PKCS_PSS`, or a number as in `0xd`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
     /// How session handles are numbered.
     pub handles: Handles,
     /// How tokens count wrong PINs.
@@ -244,8 +248,15 @@ impl Script {
     }
 
     /// Whether every rule makes sense, names known functions and codes, and has a name of
-    /// its own.
+    /// its own; and whether the mechanisms are known.
     pub fn check(&self) -> Result<(), ScriptError> {
+        for name in &self.without {
+            if Mechanism::parse(name).is_none() {
+                return Err(ScriptError(format!(
+                    "`{name}` is neither a CKM_ name nor a number"
+                )));
+            }
+        }
         for (index, rule) in self.rule.iter().enumerate() {
             rule.check()?;
             if self.rule[..index].iter().any(|r| r.name == rule.name) {
@@ -359,6 +370,7 @@ mod tests {
         seed = 7
         capacity = 8
         sessions = 16
+        without = ["CKM_RSA_PKCS_PSS", "0x80000001"]
         handles = "unique"
         pin = { tries = 3, failed = 2 }
 
@@ -394,6 +406,7 @@ mod tests {
     fn what_makes_no_sense_is_refused_with_the_rules_name() {
         for (text, says) in [
             ("capacitty = 3", "capacitty"),
+            ("without = [\"CKM_NO\"]", "CKM_NO"),
             ("[[rule]]\nfunctions = [\"C_Sign\"]", "needs a name"),
             ("[[rule]]\nname = \"a b\"", "needs a name"),
             ("[[rule]]\nname = \"a\"\nfunctions = [\"C_Sing\"]", "C_Sing"),

@@ -17,7 +17,7 @@ use cryptoki::{
         rsa::{PkcsMgfType, PkcsPssParams},
     },
     object::{Attribute, ObjectClass},
-    session::UserType,
+    session::{Session, UserType},
     types::AuthPin,
 };
 use pkcs11_fault::Control;
@@ -194,6 +194,54 @@ fn a_call_hangs_until_it_is_released() {
             assert!(start.elapsed() >= Duration::from_millis(30));
         },
     );
+}
+
+#[test]
+fn a_release_reaches_who_waits_for_a_lane_to_hang_in() {
+    let script = "capacity = 1\n[[rule]]\nname = 'stuck'\nfunctions = ['C_GetSessionInfo']\n\
+                  hang = true";
+    let test = "a_release_reaches_who_waits_for_a_lane_to_hang_in";
+    bench(test, P256, script, |mut bench| {
+        let [one, other] = [bench.open(), bench.open()];
+        let ask = |session: Session| thread::spawn(move || session.get_session_info().is_ok());
+        let first = ask(one);
+        while bench.count("hanging now") == 0 {
+            thread::yield_now();
+        }
+        let second = ask(other);
+        while bench.count("waiting now") == 0 {
+            thread::yield_now();
+        }
+        bench.say("release");
+        assert!(first.join().unwrap() && second.join().unwrap());
+    });
+}
+
+#[test]
+fn a_mechanism_is_taken_away() {
+    let script = "without = ['CKM_ECDSA', 'CKM_SHA256']";
+    bench("a_mechanism_is_taken_away", P256, script, |mut bench| {
+        let session = bench.logged_in();
+        let key = private(&session);
+        let slot = bench.slot();
+        let listed = |bench: &common::Bench| {
+            let list = bench.context.get_mechanism_list(slot).unwrap();
+            list.contains(&MechanismType::ECDSA)
+        };
+        assert!(!listed(&bench));
+        let info = bench.context.get_mechanism_info(slot, MechanismType::ECDSA);
+        assert_eq!(code(info), RvError::MechanismInvalid);
+        assert_eq!(code(sign(&session, key)), RvError::MechanismInvalid);
+        let digest = session.digest(&Mechanism::Sha256, b"message");
+        assert_eq!(code(digest), RvError::MechanismInvalid);
+        session.digest(&Mechanism::Sha384, b"message").unwrap();
+        assert_eq!(bench.count("mechanism CKM_ECDSA"), 0);
+
+        bench.say("set without=[]");
+        assert!(listed(&bench));
+        sign(&session, key).unwrap();
+        assert_eq!(bench.count("mechanism CKM_ECDSA"), 1);
+    });
 }
 
 #[test]

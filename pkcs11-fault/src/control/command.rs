@@ -75,7 +75,11 @@ fn set(script: &Script, assignment: &str) -> Result<Script, String> {
         return Err(format!("`{fixed}` can't be set"));
     }
     table.extend(change);
-    table.try_into().map_err(|e| e.to_string())
+    let script: Script = table
+        .try_into()
+        .map_err(|e: toml::de::Error| e.to_string())?;
+    script.check().map_err(|e| e.to_string())?;
+    Ok(script)
 }
 
 fn rule(inline: &str) -> Result<Rule, String> {
@@ -105,7 +109,15 @@ mod tests {
             (3, 5, 8)
         );
         assert_eq!(set(&script, "pin={tries=3}").unwrap().pin.tries, 3);
-        for wrong in ["capacity=-1", "capacitty=1", "module='x'", "nonsense"] {
+        let changed = set(&script, "without=['CKM_ECDSA']").unwrap();
+        assert_eq!(changed.without, ["CKM_ECDSA"]);
+        for wrong in [
+            "capacity=-1",
+            "capacitty=1",
+            "module='x'",
+            "without=['CKM_NO']",
+            "nonsense",
+        ] {
             assert!(set(&script, wrong).is_err(), "{wrong}");
         }
     }

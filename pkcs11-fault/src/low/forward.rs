@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use cryptoki_sys::*;
 
-use super::lists::engine;
+use super::{lists::engine, special::lacks};
 use crate::{Function, engine::Target};
 
 /// Defines functions of a session: a list of arguments, and the functions that take it.
@@ -15,7 +15,16 @@ macro_rules! forward {
     (@group $list:ident $args:tt $($name:ident)+) => {
         $(forward!(@one $list $name $args);)+
     };
-    (@one $list:ident $name:ident ($($arg:ident: $type:ty),*)) => {
+    // Some take a mechanism first, which the token may be said not to have.
+    (@lacks $engine:ident ($mechanism:ident: *mut CK_MECHANISM $($rest:tt)*)) => {
+        // SAFETY: the caller's promise: null, or a mechanism that may be read.
+        unsafe { lacks($engine, $mechanism) }
+    };
+    (@lacks $engine:ident $args:tt) => { false };
+    (@one $list:ident $name:ident $args:tt) => {
+        forward!(@one $list $name $args $args);
+    };
+    (@one $list:ident $name:ident $all:tt ($($arg:ident: $type:ty),*)) => {
         pub(super) unsafe extern "C" fn $name(
             session: CK_SESSION_HANDLE,
             $($arg: $type),*
@@ -24,6 +33,9 @@ macro_rules! forward {
                 return CKR_GENERAL_ERROR;
             };
             engine.call(Function::$name, Target::Session(session), |call| {
+                if forward!(@lacks engine $all) {
+                    return CKR_MECHANISM_INVALID;
+                }
                 match forward!(@function engine $list $name) {
                     // SAFETY: the caller's promise; the session is the real module's own.
                     Some(function) => unsafe { function(call.handle(), $($arg),*) },

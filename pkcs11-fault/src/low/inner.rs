@@ -98,6 +98,25 @@ impl Inner {
         }
     }
 
+    /// The mechanisms of the token in a slot.
+    pub(crate) fn mechanisms(
+        &self,
+        slot: ck::CK_SLOT_ID,
+    ) -> Result<Vec<ck::CK_MECHANISM_TYPE>, ck::CK_RV> {
+        let list = self
+            .v2
+            .C_GetMechanismList
+            .ok_or(ck::CKR_FUNCTION_NOT_SUPPORTED)?;
+        let mut count = 0;
+        // SAFETY: a null list asks for the number alone, and `count` is writable.
+        check(unsafe { list(slot, ptr::null_mut(), &raw mut count) })?;
+        let mut mechanisms = vec![0; count as usize];
+        // SAFETY: `mechanisms` is writable for `count` entries, and `count` itself is.
+        check(unsafe { list(slot, mechanisms.as_mut_ptr(), &raw mut count) })?;
+        mechanisms.truncate(count as usize);
+        Ok(mechanisms)
+    }
+
     /// The value of one attribute of an object.
     pub(crate) fn attribute(
         &self,

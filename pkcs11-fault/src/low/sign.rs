@@ -7,7 +7,7 @@ use cryptoki_sys::*;
 use super::{
     lists::engine,
     other_key,
-    special::{bytes, engine_or_fail, real},
+    special::{bytes, engine_or_fail, lacks, real},
 };
 use crate::{
     Function,
@@ -24,6 +24,10 @@ pub(super) unsafe extern "C" fn C_SignInit(
 ) -> CK_RV {
     let engine = engine_or_fail!();
     engine.call(Function::C_SignInit, Target::Session(session), |call| {
+        // SAFETY: the caller's promise: null, or a mechanism that may be read.
+        if unsafe { lacks(engine, mechanism) } {
+            return CKR_MECHANISM_INVALID;
+        }
         let rv = real!(engine.C_SignInit(call.handle(), mechanism, key));
         if rv != CKR_OK {
             return rv;
@@ -31,6 +35,7 @@ pub(super) unsafe extern "C" fn C_SignInit(
         // SAFETY: the caller's promise: null, or a mechanism that may be read.
         let mechanism = unsafe { mechanism.as_ref() };
         if let (Some(mechanism), Some(session)) = (mechanism, &call.session) {
+            engine.counters.begun(mechanism.mechanism);
             *lock(&session.operation) = Some(Operation {
                 mechanism: mechanism.mechanism,
                 // SAFETY: the caller's promise: null, or readable for the stated length.

@@ -8,7 +8,11 @@ use std::{
 use cryptoki_sys::*;
 
 use super::lists::engine;
-use crate::{Function, engine::Target, tokens::pin_flags};
+use crate::{
+    Function,
+    engine::{Engine, Target},
+    tokens::pin_flags,
+};
 
 /// The engine, or the answer of a module that could not be set up.
 macro_rules! engine_or_fail {
@@ -76,20 +80,9 @@ pub(super) unsafe extern "C" fn C_GetSlotList(
         if present != CK_FALSE {
             slots.retain(|&slot| !engine.tokens.is_away(engine.tokens.label(slot).as_deref()));
         }
-        // SAFETY: the caller's promise: null, or a number that may be read and written.
-        let Some(count) = (unsafe { count.as_mut() }) else {
-            return CKR_ARGUMENTS_BAD;
-        };
-        let room = std::mem::replace(count, slots.len() as CK_ULONG);
-        if list.is_null() {
-            return CKR_OK;
-        }
-        if room < *count {
-            return CKR_BUFFER_TOO_SMALL;
-        }
-        // SAFETY: the caller's promise: writable for `room` entries, which suffice.
-        unsafe { ptr::copy_nonoverlapping(slots.as_ptr(), list, slots.len()) };
-        CKR_OK
+        // SAFETY: the caller's promise: each null, or the number may be read and written and
+        // the list written for as many entries as the number says.
+        unsafe { hand_out(&slots, list, count) }
     })
 }
 
@@ -140,7 +133,15 @@ pub(super) unsafe extern "C" fn C_GetMechanismList(
 ) -> CK_RV {
     let engine = engine_or_fail!();
     engine.call(Function::C_GetMechanismList, Target::Slot(slot), |_| {
-        real!(engine.C_GetMechanismList(slot, list, count))
+        let mut mechanisms = match engine.inner.mechanisms(slot) {
+            Ok(mechanisms) => mechanisms,
+            Err(code) => return code,
+        };
+        let settings = engine.settings();
+        mechanisms.retain(|&mechanism| !settings.lack(mechanism));
+        // SAFETY: the caller's promise: each null, or the number may be read and written and
+        // the list written for as many entries as the number says.
+        unsafe { hand_out(&mechanisms, list, count) }
     })
 }
 
@@ -151,6 +152,9 @@ pub(super) unsafe extern "C" fn C_GetMechanismInfo(
 ) -> CK_RV {
     let engine = engine_or_fail!();
     engine.call(Function::C_GetMechanismInfo, Target::Slot(slot), |_| {
+        if engine.settings().lack(mechanism) {
+            return CKR_MECHANISM_INVALID;
+        }
         real!(engine.C_GetMechanismInfo(slot, mechanism, info))
     })
 }
@@ -280,6 +284,38 @@ pub(super) unsafe extern "C" fn C_WaitForSlotEvent(
         }
         real!(engine.C_WaitForSlotEvent(flags, slot, reserved))
     })
+}
+
+/// Gives a caller a list, or only its length (PKCS#11 3.1, section 5.2).
+///
+/// # Safety
+/// `count` is null, or may be read and written; `list` is null, or writable for as many entries
+/// as `count` says.
+unsafe fn hand_out(entries: &[CK_ULONG], list: *mut CK_ULONG, count: *mut CK_ULONG) -> CK_RV {
+    // SAFETY: by this function's condition.
+    let Some(count) = (unsafe { count.as_mut() }) else {
+        return CKR_ARGUMENTS_BAD;
+    };
+    let room = std::mem::replace(count, entries.len() as CK_ULONG);
+    if list.is_null() {
+        return CKR_OK;
+    }
+    if room < *count {
+        return CKR_BUFFER_TOO_SMALL;
+    }
+    // SAFETY: by this function's condition writable for `room` entries, which suffice.
+    unsafe { ptr::copy_nonoverlapping(entries.as_ptr(), list, entries.len()) };
+    CKR_OK
+}
+
+/// Whether tokens lack the mechanism that a caller passed.
+///
+/// # Safety
+/// `mechanism` is null, or may be read.
+pub(super) unsafe fn lacks(engine: &Engine, mechanism: *const CK_MECHANISM) -> bool {
+    // SAFETY: by this function's condition.
+    let mechanism = unsafe { mechanism.as_ref() };
+    mechanism.is_some_and(|mechanism| engine.settings().lack(mechanism.mechanism))
 }
 
 /// The bytes that a caller passed, null or not.
