@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsString,
     fs::{self, File},
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -45,12 +46,27 @@ pub fn isolated_within(limit: Duration, test: &str, kind: Kind, body: impl FnOnc
     environment.push((VARIABLE, dir.path().into()));
     let ended = run(test, limit, dir.path(), environment);
     let output = fs::read_to_string(dir.path().join("output")).unwrap_or_default();
-    print!("{output}");
+    tell(&output);
     if let Err(why) = ended {
         panic!("{test}, in a process of its own: {why}");
     }
     let done = dir.path().join("done").exists();
     assert!(done, "no test is named `{test}`, or it did not run");
+}
+
+/// Prints what a test's process has said. What it has left out is always to be seen: a test
+/// that passes is silent otherwise, as its harness keeps what is printed and not what is
+/// written to standard error itself.
+fn tell(output: &str) {
+    let mut stderr = std::io::stderr();
+    for line in output.lines() {
+        if line.starts_with("skipped: ") {
+            // Without a standard error, nobody looks.
+            let _ = writeln!(stderr, "{line}");
+        } else {
+            println!("{line}");
+        }
+    }
 }
 
 /// A key that was dropped, and not closed, has threads that are still about to end. A module's
