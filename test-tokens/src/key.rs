@@ -22,10 +22,14 @@ pub enum Key {
     Ed25519,
     /// Ed448.
     Ed448,
+    /// RSA of 2048 bits that wants the PIN for each signature (CKA_ALWAYS_AUTHENTICATE).
+    AlwaysRsa2048,
+    /// ECDSA on P-256, likewise.
+    AlwaysP256,
 }
 
 impl Key {
-    /// Every key.
+    /// Every kind of key, without those that want the PIN for each signature.
     pub const ALL: [Self; 6] = [
         Self::Rsa2048,
         Self::P256,
@@ -44,6 +48,8 @@ impl Key {
             Self::P521 => "p521",
             Self::Ed25519 => "ed25519",
             Self::Ed448 => "ed448",
+            Self::AlwaysRsa2048 => "always-rsa2048",
+            Self::AlwaysP256 => "always-p256",
         }
     }
 
@@ -61,16 +67,16 @@ impl Key {
 
     pub(crate) fn mechanism(self) -> Mechanism<'static> {
         match self {
-            Self::Rsa2048 => Mechanism::RsaPkcsKeyPairGen,
-            Self::P256 | Self::P384 | Self::P521 => Mechanism::EccKeyPairGen,
+            Self::Rsa2048 | Self::AlwaysRsa2048 => Mechanism::RsaPkcsKeyPairGen,
+            Self::P256 | Self::P384 | Self::P521 | Self::AlwaysP256 => Mechanism::EccKeyPairGen,
             Self::Ed25519 | Self::Ed448 => Mechanism::EccEdwardsKeyPairGen,
         }
     }
 
     pub(crate) fn key_type(self) -> KeyType {
         match self {
-            Self::Rsa2048 => KeyType::RSA,
-            Self::P256 | Self::P384 | Self::P521 => KeyType::EC,
+            Self::Rsa2048 | Self::AlwaysRsa2048 => KeyType::RSA,
+            Self::P256 | Self::P384 | Self::P521 | Self::AlwaysP256 => KeyType::EC,
             Self::Ed25519 | Self::Ed448 => KeyType::EC_EDWARDS,
         }
     }
@@ -86,12 +92,17 @@ impl Key {
         }
     }
 
+    /// Whether it wants the PIN for each signature.
+    pub(crate) fn always_authenticates(self) -> bool {
+        matches!(self, Self::AlwaysRsa2048 | Self::AlwaysP256)
+    }
+
     /// The curve's object identifier, in DER.
     pub(crate) fn curve(self) -> Option<&'static [u8]> {
         match self {
-            Self::Rsa2048 => None,
+            Self::Rsa2048 | Self::AlwaysRsa2048 => None,
             // RFC 5480, section 2.1.1.1.
-            Self::P256 => Some(&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]),
+            Self::P256 | Self::AlwaysP256 => Some(&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]),
             Self::P384 => Some(&[6, 5, 0x2b, 0x81, 4, 0, 0x22]),
             Self::P521 => Some(&[6, 5, 0x2b, 0x81, 4, 0, 0x23]),
             // RFC 8410, section 3.

@@ -115,6 +115,9 @@ fn generate(session: &Session, key: Key) -> Result<ObjectHandle, Error> {
         Attribute::Sensitive(true),
         Attribute::Extractable(false),
     ]);
+    if key.always_authenticates() {
+        private.push(Attribute::AlwaysAuthenticate(true));
+    }
     let (public, _) = session.generate_key_pair(&key.mechanism(), &public, &private)?;
     Ok(public)
 }
