@@ -4,14 +4,20 @@
 //! than a handshake, and whoever sends forged tickets could keep the HSM busy. It computes
 //! one HMAC per period instead, of the period's number; from that the keys of the period's
 //! tickets are derived, and tickets are sealed in software.
+//!
+//! An external pre-shared key (RFC 9258) could come from such a key likewise, once the protocol
+//! has a place for one: HMAC over a label of its own and the PSK's identity, and HKDF-Expand of
+//! that to the length of the suite's hash. Peers that hold the token's key have the same PSK
+//! then; others would be given theirs.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Context, Poll, Wake, Waker};
 
 use crypto_api::{
-    CipherSuite, CryptoProvider, Error, Hkdf, Implementation, NONCE_LEN, Op, Payload, RecordAead,
-    SealRecord, Secret, SecureRandom, TicketProtector, Trailer,
+    CipherSuite, CryptoProvider, Error, Hkdf, Implementation, NONCE_LEN, Op, Payload, PendingOp,
+    RecordAead, SealRecord, Secret, SecureRandom, TicketProtector, Trailer,
 };
 use cryptoki_sys as sys;
 use rustls_pki_types::UnixTime;
@@ -50,8 +56,9 @@ const MADE_LEN: usize = 8;
 ///
 /// The token works once per period, which is as long as a ticket lives: the first ticket of
 /// a period waits for it, the others are ready at once. Every server whose token holds the
-/// key opens every other's tickets, with nothing to distribute. A forged ticket does not
-/// reach the token. What could be stolen from a server's memory is of no use after the
+/// key opens every other's tickets, with nothing to distribute. Forged tickets cost the token
+/// one HMAC for each period that a ticket may be of now, of which there are three at the most,
+/// however many they are. What could be stolen from a server's memory is of no use after the
 /// period and the lifetime of its tickets.
 ///
 /// ```no_run
@@ -75,9 +82,119 @@ struct Inner {
     aead: Arc<dyn RecordAead>,
     hkdf: Arc<dyn Hkdf>,
     random: Arc<dyn SecureRandom>,
-    /// What the token has computed: the secrets of the last periods.
-    secrets: Mutex<VecDeque<(u64, Secret)>>,
+    periods: Arc<Periods>,
     implementation: Implementation,
+}
+
+/// What the token has computed: the secrets of the last periods. They are put here on the
+/// signing thread, and pass through no queue.
+#[derive(Default)]
+struct Periods(Mutex<AtPeriods>);
+
+#[derive(Default)]
+struct AtPeriods {
+    secrets: VecDeque<(u64, Secret)>,
+    /// What the token is computing, each once for all who wait for it.
+    under_way: Vec<(u64, Weak<Joint>)>,
+}
+
+impl Periods {
+    fn secret(&self, period: u64) -> Option<Secret> {
+        let at = lock(&self.0);
+        let known = at.secrets.iter().find(|(each, _)| *each == period);
+        known.map(|(_, secret)| secret.clone())
+    }
+
+    fn remember(&self, period: u64, secret: Secret) {
+        let mut at = lock(&self.0);
+        if at.secrets.iter().all(|(each, _)| *each != period) {
+            at.secrets.push_back((period, secret));
+        }
+        // The current one, those beside it, and none else.
+        while at.secrets.len() > 3 {
+            at.secrets.pop_front();
+        }
+    }
+}
+
+/// One operation of the token that several wait for. It is cancelled when none does any more.
+struct Joint(Mutex<AtJoint>);
+
+struct AtJoint {
+    op: Box<dyn PendingOp<Vec<u8>>>,
+    outcome: Option<Result<(), Error>>,
+    /// Of those who wait, by their number.
+    wakers: Vec<(u64, Waker)>,
+    last: u64,
+}
+
+impl Joint {
+    fn new(op: impl PendingOp<Vec<u8>> + 'static) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(AtJoint {
+            op: Box::new(op),
+            outcome: None,
+            wakers: Vec::new(),
+            last: 0,
+        })))
+    }
+
+    /// Who waits for it, too.
+    fn join(self: &Arc<Self>) -> Joined {
+        let mut at = lock(&self.0);
+        at.last += 1;
+        let number = at.last;
+        drop(at);
+        Joined {
+            joint: self.clone(),
+            number,
+        }
+    }
+}
+
+/// Wakes all who wait. It does not keep the operation alive, which holds it.
+struct Bell(Weak<Joint>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        if let Some(joint) = self.0.upgrade() {
+            let wakers = std::mem::take(&mut lock(&joint.0).wakers);
+            wakers.into_iter().for_each(|(_, waker)| waker.wake());
+        }
+    }
+}
+
+struct Joined {
+    joint: Arc<Joint>,
+    number: u64,
+}
+
+impl PendingOp<()> for Joined {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut at = lock(&self.joint.0);
+        if at.outcome.is_none() {
+            at.wakers.retain(|(number, _)| *number != self.number);
+            at.wakers.push((self.number, cx.waker().clone()));
+            let bell = Waker::from(Arc::new(Bell(Arc::downgrade(&self.joint))));
+            let Poll::Ready(outcome) = at.op.poll(&mut Context::from_waker(&bell)) else {
+                return Poll::Pending;
+            };
+            at.outcome = Some(outcome.map(drop));
+        }
+        let outcome = at.outcome.clone().unwrap_or(Ok(()));
+        // Whoever else waits need not be woken by the token, which has done that once.
+        let wakers = std::mem::take(&mut at.wakers);
+        drop(at);
+        let others = wakers.into_iter().filter(|(each, _)| *each != self.number);
+        others.for_each(|(_, waker)| waker.wake());
+        Poll::Ready(outcome)
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        let mut at = lock(&self.joint.0);
+        at.wakers.retain(|(number, _)| *number != self.number);
+    }
 }
 
 impl Pkcs11Tickets {
@@ -132,6 +249,7 @@ impl Pkcs11Tickets {
         let mut detail = None;
         let mut fingerprint = None;
         let name = builder.shown();
+        let periods = Arc::<Periods>::default();
         for uri in builder.check()? {
             let failed = |reason| OpenError::new(&uri, reason);
             let reached = Reached::new(&builder, &uri).map_err(failed)?;
@@ -144,8 +262,10 @@ impl Pkcs11Tickets {
             detail.get_or_insert_with(|| interned(reached.token.identity.model.clone()));
             let shown = uri.to_string();
             let duty = Mac {
-                uri,
+                uri: uri.without_pin(),
                 fingerprint: found,
+                hkdf: hkdf.clone(),
+                periods: periods.clone(),
             };
             places.push(Place::new(&name, shown, &reached, Box::new(duty)));
             modules.push(reached.module);
@@ -161,7 +281,7 @@ impl Pkcs11Tickets {
             aead,
             hkdf,
             random: builder.random,
-            secrets: Mutex::default(),
+            periods,
             implementation: Implementation {
                 backend: NAME,
                 detail: detail.unwrap_or_default(),
@@ -181,44 +301,48 @@ impl Pkcs11Tickets {
         period: u64,
         then: impl FnOnce(&Inner, &Secret) -> Result<T, Error> + Send + 'static,
     ) -> Op<T> {
-        let known = {
-            let secrets = lock(&self.0.secrets);
-            let known = secrets.iter().find(|(each, _)| *each == period);
-            known.map(|(_, secret)| secret.clone())
-        };
-        if let Some(secret) = known {
+        if let Some(secret) = self.0.periods.secret(period) {
             return Op::Ready(then(&self.0, &secret));
         }
-        let handle = &self.0.handle;
-        let label = [PERIOD, &period.to_be_bytes()[..]].concat();
-        match handle.pool.submit(handle, 0, &label) {
-            Err(error) => Op::err(error),
-            Ok(pending) => {
-                let inner = self.0.clone();
-                let op: Op<Vec<u8>> = Op::Pending(Box::new(pending));
-                op.then(move |mac| {
-                    let mac = Zeroizing::new(mac?);
-                    let secret = inner.hkdf.extract(b"keyway tickets", &mac)?;
-                    inner.remember(period, &secret);
-                    then(&inner, &secret)
-                })
+        let joined = match self.compute(period) {
+            Ok(joined) => joined,
+            Err(error) => return Op::err(error),
+        };
+        let inner = self.0.clone();
+        let op: Op<()> = Op::Pending(Box::new(joined));
+        op.then(move |outcome| {
+            outcome?;
+            let secret = inner.periods.secret(period);
+            // Only if the clock has jumped by periods meanwhile.
+            let secret = secret.ok_or_else(|| Error::Unavailable {
+                backend: NAME,
+                detail: "the ticket's period is over".into(),
+            })?;
+            then(&inner, &secret)
+        })
+    }
+
+    /// Has the token compute the secret of a period, unless it is at that already.
+    fn compute(&self, period: u64) -> Result<Joined, Error> {
+        let mut at = lock(&self.0.periods.0);
+        at.under_way.retain(|(_, joint)| joint.strong_count() > 0);
+        let known = at.under_way.iter().find(|(each, _)| *each == period);
+        if let Some(joint) = known.and_then(|(_, joint)| joint.upgrade()) {
+            // One that has failed is not waited for again.
+            let failed = matches!(lock(&joint.0).outcome, Some(Err(_)));
+            if !failed {
+                return Ok(joint.join());
             }
         }
+        at.under_way.retain(|(each, _)| *each != period);
+        let handle = &self.0.handle;
+        let joint = Joint::new(handle.pool.submit(handle, 0, &period.to_be_bytes())?);
+        at.under_way.push((period, Arc::downgrade(&joint)));
+        Ok(joint.join())
     }
 }
 
 impl Inner {
-    fn remember(&self, period: u64, secret: &Secret) {
-        let mut secrets = lock(&self.secrets);
-        if secrets.iter().all(|(each, _)| *each != period) {
-            secrets.push_back((period, secret.clone()));
-        }
-        // The current one, those beside it, and none else.
-        while secrets.len() > 3 {
-            secrets.pop_front();
-        }
-    }
-
     fn period(&self, seconds: u64) -> u64 {
         seconds / u64::from(self.lifetime)
     }
@@ -324,6 +448,10 @@ impl TicketProtector for Pkcs11Tickets {
         if !(before..=soon).contains(&period) {
             return Op::ok(None);
         }
+        // Nor is one that is shorter than any.
+        if sealed.len() < MADE_LEN + 1 + self.0.aead.tag_len() {
+            return Op::ok(None);
+        }
         let (header, sealed) = (header.to_vec(), sealed.to_vec());
         self.with_secret(period, move |inner, secret| {
             inner.open(secret, &header, &sealed, now)
@@ -355,6 +483,8 @@ type Fingerprint = [u8; 16];
 struct Mac {
     uri: Uri,
     fingerprint: Fingerprint,
+    hkdf: Arc<dyn Hkdf>,
+    periods: Arc<Periods>,
 }
 
 /// Finds the key for the first time, and tries it.
@@ -371,12 +501,16 @@ fn first_look(reached: &Reached, uri: &Uri) -> Result<Fingerprint, Reason> {
     outcome
 }
 
-fn mac(look: &Look<'_>, key: sys::CK_OBJECT_HANDLE, data: &[u8]) -> Result<[u8; 32], Reason> {
+fn mac(
+    look: &Look<'_>,
+    key: sys::CK_OBJECT_HANDLE,
+    data: &[u8],
+) -> Result<Zeroizing<[u8; 32]>, Reason> {
     let library = look.entered.library();
     let mechanism = Mechanism::Plain(sys::CKM_SHA256_HMAC);
     library.sign_init(look.session, &mechanism, key)?;
-    let mut out = [0; 32];
-    let len = library.sign(look.session, data, &mut out)?;
+    let mut out = Zeroizing::new([0; 32]);
+    let len = library.sign(look.session, data, &mut out[..])?;
     if len == out.len() {
         Ok(out)
     } else {
@@ -420,7 +554,14 @@ impl Duty for Mac {
             entered: seat.entered,
             session: seat.session,
         };
-        mac(&look, seat.located.key, data).map(|mac| mac.to_vec())
+        let Ok(period) = data.try_into().map(u64::from_be_bytes) else {
+            return Err(Reason::Setting("a period is a number of eight bytes"));
+        };
+        let mac = mac(&look, seat.located.key, &[PERIOD, data].concat())?;
+        let secret = self.hkdf.extract(b"keyway tickets", &mac[..]);
+        let secret = secret.map_err(|_| Reason::Setting("the provider's HKDF failed"))?;
+        self.periods.remember(period, secret);
+        Ok(Vec::new())
     }
 
     fn probe(&self, seat: &Seat<'_>, _: &mut [u8]) -> Result<(), Reason> {

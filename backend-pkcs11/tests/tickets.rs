@@ -1,9 +1,12 @@
 //! Session tickets under an HMAC key in SoftHSM.
 
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 use std::time::Duration;
 
 use backend_pkcs11::{Builder, Pkcs11Tickets, Reason};
-use crypto_api::{Op, TicketProtector, conformance};
+use crypto_api::{Error, Op, TicketProtector, conformance};
 use cryptoki::context::Pkcs11;
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, KeyType};
@@ -117,6 +120,92 @@ fn the_token_works_once_per_period() {
 }
 
 #[test]
+fn all_who_come_at_once_wait_for_one() {
+    let test = "all_who_come_at_once_wait_for_one";
+    with_keys(test, &["tickets"], |uri| {
+        let provider = backend_soft::provider();
+        let builder = Builder::new(uri("tickets"), &provider);
+        let tickets = Pkcs11Tickets::open(builder, &provider, LIFETIME).unwrap();
+        let now = at(500_000 * u64::from(LIFETIME) + 1800);
+        let many = || -> Vec<Op<Vec<u8>>> {
+            let protect = |_| tickets.protect(b"state", now);
+            (0..100).map(protect).collect()
+        };
+        // Nobody waits any more: it is taken out, or its result is there for the next.
+        drop(many());
+        let made = many();
+        let asked = tickets.stats().requests;
+        assert!((1..=2).contains(&asked), "{asked}");
+        // The last ones wait for the one that the first has asked for, and who leaves does not
+        // take it along.
+        let mut made = made.into_iter();
+        drop(made.next());
+        let ticket = made.by_ref().last().unwrap().spin().unwrap();
+        assert!(tickets.unprotect(&ticket, now).spin().unwrap().is_some());
+        assert_eq!(tickets.stats().requests, asked);
+
+        // Of the next period nothing is known, and what cannot be a ticket asks for nothing.
+        let next = at(500_001 * u64::from(LIFETIME) + 1);
+        let period = 500_001_u64.to_be_bytes();
+        let forged = |len: usize| [&[1][..], &period, &vec![7; len]].concat();
+        let short = tickets.unprotect(&forged(32 + 8 + 1 + 15), next);
+        assert!(matches!(short, Op::Ready(Ok(None))));
+        let waiting: Vec<_> = (0..100)
+            .map(|_| tickets.unprotect(&forged(100), next))
+            .collect();
+        for op in waiting {
+            assert!(op.spin().unwrap().is_none());
+        }
+        assert_eq!(tickets.stats().requests, asked + 1);
+    });
+}
+
+/// Threads that sleep until they are woken, of which only one is by the token.
+#[test]
+fn who_sleeps_is_woken() {
+    with_keys("who_sleeps_is_woken", &["tickets"], |uri| {
+        let provider = backend_soft::provider();
+        let builder = Builder::new(uri("tickets"), &provider);
+        let tickets = Pkcs11Tickets::open(builder, &provider, LIFETIME).unwrap();
+        for period in 500_000..500_020_u64 {
+            let now = at(period * u64::from(LIFETIME) + 1800);
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8)
+                    .map(|_| scope.spawn(|| sleep_for(tickets.protect(b"state", now))))
+                    .collect();
+                for thread in threads {
+                    thread.join().unwrap().unwrap();
+                }
+            });
+        }
+        assert_eq!(tickets.stats().places[0].done, 20);
+    });
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn sleep_for<T>(op: Op<T>) -> Result<T, Error> {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    let mut pending = match op {
+        Op::Ready(outcome) => return outcome,
+        Op::Pending(pending) => pending,
+    };
+    loop {
+        if let Poll::Ready(outcome) = pending.poll(&mut cx) {
+            return outcome;
+        }
+        std::thread::park();
+    }
+}
+
+#[test]
 fn keys_that_cannot() {
     with_keys("keys_that_cannot", &["tickets", "other"], |uri| {
         let provider = backend_soft::provider();
@@ -130,6 +219,12 @@ fn keys_that_cannot() {
         for lifetime in [0, 7 * 24 * 3600 + 1] {
             let reason = open(builder("tickets"), lifetime);
             assert!(matches!(reason, Reason::Setting(_)), "{reason}");
+        }
+        // What the URI says it is, it must be.
+        for other in ["private", "data"] {
+            let uri = uri("tickets").replace("type=secret-key", &format!("type={other}"));
+            let reason = open(Builder::new(uri, &provider), LIFETIME);
+            assert!(matches!(reason, Reason::WrongType { .. }), "{reason}");
         }
         // A second token must hold the same key.
         let two = open(builder("tickets").also_at(uri("other")), LIFETIME);
