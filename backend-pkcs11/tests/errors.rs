@@ -1,10 +1,12 @@
 //! What a program is told when a key cannot be opened: each names the key by its URI,
 //! without the PIN.
 
+use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use backend_pkcs11::{Builder, OpenError, Pin, PinError, Pkcs11Key, Reason, Sessions};
+use backend_pkcs11::{Builder, OpenError, Pin, PinError, Pkcs11Key, Reason, RotatingKey, Sessions};
 use crypto_api::{SignatureScheme, SigningKey};
 use cryptoki::context::Pkcs11;
 use cryptoki::mechanism::Mechanism;
@@ -92,7 +94,10 @@ fn no_module() {
         let text = error.to_string();
         assert!(text.contains("no C_GetFunctionList"), "{text}");
     } else {
-        println!("skipped: a library that is no module: not where Debian has it");
+        // Not by a macro, whose output the harness keeps to itself.
+        let mut stderr = std::io::stderr();
+        let text = "skipped: a library that is no module: not where Debian has it";
+        writeln!(stderr, "{text}").unwrap();
     }
 
     let error = refused(builder("pkcs11:objekt=a?pin-value=4711"));
@@ -213,6 +218,70 @@ fn tokens_and_pins() {
     });
 }
 
+/// A pipe gives its content once; a reload and a second place want it again.
+#[test]
+fn a_pin_from_a_descriptor() {
+    soft_hsm("a_pin_from_a_descriptor", &[Key::P256], |token, _| {
+        let module = token.module.display();
+        let pipe = |pin: &str| {
+            let (reader, mut writer) = std::io::pipe().unwrap();
+            writer.write_all(pin.as_bytes()).unwrap();
+            reader
+        };
+        let reader = pipe("1234\n");
+        let number = reader.as_raw_fd();
+        let here = format!("pkcs11:token=keyway;object=p256?module-path={module}");
+        let uri = format!("{here}&pin-source=fd:{number}");
+        let key = RotatingKey::open(builder(&uri).also_at(uri.clone())).unwrap();
+        key.reload().unwrap();
+        // It need not stay open either, nor be the pipe for ever.
+        drop(reader);
+        key.reload().unwrap();
+        let nothing = pipe("");
+        key.reload().unwrap();
+        key.current().close();
+        drop(key);
+        builder(&uri).open().unwrap().close();
+        drop(nothing);
+
+        // A program that passes a descriptor means what is there now.
+        let reader = pipe("4711");
+        let now = || Pin::descriptor(u32::try_from(reader.as_raw_fd()).unwrap());
+        let error = refused(builder(&here).pin(now()));
+        assert!(matches!(error.reason(), Reason::Pin(PinError::Refused(_))));
+        // Which is nothing by now.
+        let error = refused(builder(&here).pin(now())).to_string();
+        assert!(error.contains("gave an empty PIN"), "{error}");
+        let error = refused(builder(&format!("{here}&pin-source=fd:9999"))).to_string();
+        assert!(error.contains("no PIN: file descriptor 9999: "), "{error}");
+        let error = refused(builder(&format!("{here}&pin-source=fd:pin"))).to_string();
+        assert!(error.contains("fd: needs a number"), "{error}");
+    });
+}
+
+#[test]
+fn a_pin_from_the_environment() {
+    const TEST: &str = "a_pin_from_the_environment";
+    const NAME: &str = "KEYWAY_TEST_PIN";
+    if std::env::var_os(NAME).is_none() {
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args([TEST, "--exact"])
+            .env(NAME, PIN)
+            .stdout(Stdio::null())
+            .status();
+        assert!(status.unwrap().success());
+        return;
+    }
+    soft_hsm(TEST, &[Key::P256], |token, _| {
+        let module = token.module.display();
+        let here = format!("pkcs11:token=keyway;object=p256?module-path={module}");
+        let uri = format!("{here}&pin-source=env:{NAME}");
+        builder(&uri).open().unwrap().close();
+        let builder = builder(&here).pin(Pin::environment(NAME));
+        builder.open().unwrap().close();
+    });
+}
+
 #[test]
 fn objects() {
     soft_hsm("objects", &[Key::P256, Key::Rsa2048], |token, _| {
@@ -233,6 +302,15 @@ fn objects() {
         let text = error.to_string();
         assert!(text.contains("add id or object: "), "{text}");
         assert!(text.contains("object=rsa2048"), "{text}");
+
+        // One of that label is there, and it is not what the URI says.
+        for class in ["data", "secret-key"] {
+            let error = refused(builder(&uri(&format!("object=p256;type={class}"))));
+            assert!(matches!(error.reason(), Reason::WrongType { .. }));
+            let text = error.to_string();
+            let expected = format!("the URI's type={class} is not that of a private key");
+            assert!(text.ends_with(&expected), "{text}");
+        }
 
         // By CKA_ID, by certificate and by public key it is the same key.
         let by_label = builder(&token.uri(Key::P256)).open().unwrap();
