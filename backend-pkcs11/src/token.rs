@@ -646,6 +646,92 @@ mod tests {
         assert_eq!(state().pins.len(), 5);
     }
 
+    /// How often something is in this process's memory, freed memory included. It is passed with
+    /// each bit turned over, so as not to be found here.
+    #[cfg(target_os = "linux")]
+    fn in_memory(turned: &[u8]) -> usize {
+        use std::os::unix::fs::FileExt;
+        use zeroize::Zeroizing;
+        const STEP: usize = 1 << 16;
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let memory = std::fs::File::open("/proc/self/mem").unwrap();
+        // With what overlaps, for what lies across a border.
+        let mut buffer = Zeroizing::new(vec![0; STEP + turned.len() - 1]);
+        let mut count = 0;
+        for line in maps.lines() {
+            let Some((range, flags)) = line.split_once(' ') else {
+                continue;
+            };
+            let Some((from, to)) = range.split_once('-') else {
+                continue;
+            };
+            if !flags.starts_with("rw") || flags.ends_with("[vvar]") {
+                continue;
+            }
+            let address = |text| u64::from_str_radix(text, 16).unwrap();
+            let (from, to) = (address(from), address(to));
+            for start in (from..to).step_by(STEP) {
+                let len = ((to - start) as usize).min(buffer.len());
+                // A mapping may be gone by now.
+                let Ok(read) = memory.read_at(&mut buffer[..len], start) else {
+                    break;
+                };
+                let mut rest = &buffer[..read];
+                while let Some(at) = rest.iter().position(|byte| *byte == !turned[0]) {
+                    rest = &rest[at..];
+                    let same = rest.iter().zip(turned).all(|(a, b)| *a == !*b);
+                    count += usize::from(same && rest.len() >= turned.len());
+                    rest = &rest[1..];
+                }
+            }
+        }
+        count
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pin_is_wiped_when_it_has_done_its_duty() {
+        let (_turn, module) = module();
+        state().keeps_pins = false;
+        state().login_answer = Some(sys::CKR_OK);
+        // A PIN that is nowhere else.
+        let turned: Vec<u8> = (0..24).map(|at| !(b'a' + at)).collect();
+        let text = || -> zeroize::Zeroizing<String> {
+            let pin: String = turned.iter().map(|byte| char::from(!byte)).collect();
+            pin.into()
+        };
+        let file = std::env::temp_dir().join(format!("wiped-pin-{}", std::process::id()));
+        std::fs::write(&file, text().as_bytes()).unwrap();
+        assert_eq!(log_in(&module, Some(&Pin::file(&file))), Ok(7));
+        std::fs::remove_file(&file).unwrap();
+        let given = text();
+        let asked = Pin::callback(move |_| Ok(given.clone()));
+        let entered = module.enter().unwrap();
+        let token = Token::find(&module, &entered, &Uri::default()).unwrap();
+        assert!(in_memory(&turned) > 0, "it is not found where it is");
+        token
+            .login_for_operation(&entered, 7, 1, &with(Some(&asked)))
+            .unwrap();
+        drop(asked);
+        // Still there: for the next signature.
+        assert!(in_memory(&turned) > 0);
+        token.logged_out(&entered);
+        token.ready(&entered, &with(Some(&pin("1234")))).unwrap();
+        assert_eq!(in_memory(&turned), 0);
+        let mut written = zeroize::Zeroizing::new(String::with_capacity(100));
+        written.push_str("pkcs11:?pin-value=");
+        written.push_str(&text());
+        let uri: Uri = written.parse().unwrap();
+        drop(written);
+        let value = Pin::from_uri(&uri).unwrap().unwrap();
+        let kept = uri.without_pin();
+        drop(uri);
+        token.logged_out(&entered);
+        token.ready(&entered, &with(Some(&value))).unwrap();
+        drop(value);
+        assert_eq!(in_memory(&turned), 0, "{kept}");
+    }
+
     #[test]
     fn an_answer_that_says_nothing_certain_is_taken_for_a_refusal() {
         let (_turn, module) = module();

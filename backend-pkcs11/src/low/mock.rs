@@ -26,6 +26,8 @@ pub(crate) struct Mock {
     pub(crate) calls: Vec<&'static str>,
     /// The PINs that were presented; none for a null pointer.
     pub(crate) pins: Vec<Option<Vec<u8>>>,
+    /// Whether those are kept.
+    pub(crate) keeps_pins: bool,
     /// Handles that were closed.
     pub(crate) closed: Vec<sys::CK_SESSION_HANDLE>,
     next_session: sys::CK_SESSION_HANDLE,
@@ -39,6 +41,7 @@ const FRESH: Mock = Mock {
     counts: VecDeque::new(),
     calls: Vec::new(),
     pins: Vec::new(),
+    keeps_pins: true,
     closed: Vec::new(),
     next_session: 0,
 };
@@ -189,8 +192,7 @@ unsafe extern "C" fn login(
 ) -> CK_RV {
     let pin = (!pin.is_null()).then(|| {
         // SAFETY: the caller's PIN has this length.
-        let pin = unsafe { std::slice::from_raw_parts(pin, len as usize) };
-        pin.to_vec()
+        unsafe { std::slice::from_raw_parts(pin, len as usize) }
     });
     let mut mock = state();
     mock.calls.push(if user == sys::CKU_CONTEXT_SPECIFIC {
@@ -198,8 +200,10 @@ unsafe extern "C" fn login(
     } else {
         "C_Login"
     });
-    let right = pin.as_deref().is_none_or(|pin| pin == mock.pin);
-    mock.pins.push(pin);
+    let right = pin.is_none_or(|pin| pin == mock.pin);
+    if mock.keeps_pins {
+        mock.pins.push(pin.map(<[u8]>::to_vec));
+    }
     match mock.login_answer {
         Some(answer) => answer,
         None if right => sys::CKR_OK,
