@@ -88,3 +88,98 @@ fn a_login_that_hangs_holds_up_no_other_opening() {
         assert_eq!(faults.count("sessions open"), 0);
     });
 }
+
+const ALWAYS: [(Key, S); 2] = [
+    (Key::AlwaysP256, ECDSA),
+    (Key::AlwaysRsa2048, S::RSA_PSS_RSAE_SHA256),
+];
+
+#[test]
+fn keys_that_want_the_pin_for_each_signature() {
+    let test = "keys_that_want_the_pin_for_each_signature";
+    bench(test, &ALWAYS.map(|(key, _)| key), "", |bench| {
+        for (name, scheme) in ALWAYS {
+            let key = bench
+                .builder(name)
+                .sessions(Sessions::Fixed(4))
+                .open()
+                .unwrap();
+            let mut faults = bench.control();
+            let before = faults.stats();
+            let signed = before.get("calls C_Sign");
+            let tally = bench.load(&key, scheme, 6, || {
+                faults.reaches("calls C_Sign", signed + 300);
+            });
+            assert!(tally.errors.is_empty(), "{tally:?}");
+            let after = faults.stats();
+            let more = |counter| after.get(counter) - before.get(counter);
+            // A login for each, and no look at how the token is doing in between.
+            assert_eq!(more("calls C_Sign"), more("calls C_Login"));
+            assert_eq!(after.get("code C_Sign CKR_USER_NOT_LOGGED_IN"), 0);
+            // It is the token that wants it: a login that does not reach it is missed there.
+            faults.say("rule {name='lost', functions=['C_Login'], codes=['CKR_OK']}");
+            bench.sign(&key, scheme).unwrap_err();
+            assert!(faults.count("code C_Sign CKR_USER_NOT_LOGGED_IN") > 0);
+            faults.say("clear");
+            eventually("it signs again", || bench.sign(&key, scheme).is_ok());
+            key.close();
+            faults.say("reset");
+        }
+    });
+}
+
+/// Not even until its thread is given up.
+#[test]
+fn a_login_for_an_operation_that_hangs_holds_up_no_other() {
+    let test = "a_login_for_an_operation_that_hangs_holds_up_no_other";
+    bench(test, &[Key::AlwaysP256], "", |bench| {
+        let key = bench
+            .builder(Key::AlwaysP256)
+            .sessions(Sessions::Fixed(4))
+            .hang_limit(Duration::from_secs(600))
+            .deadline(Duration::from_secs(600))
+            .open()
+            .unwrap();
+        let mut faults = bench.control();
+        let tally = bench.load(&key, ECDSA, 6, || {
+            faults.reaches("calls C_Sign", 50);
+            faults.say("rule {name='stuck', functions=['C_Login'], hang=true, when={times=1}}");
+            faults.reaches("hanging now", 1);
+            let done = key.stats().places[0].done;
+            eventually("the others sign", || {
+                key.stats().places[0].done > done + 200
+            });
+            assert_eq!(faults.count("hanging now"), 1);
+            faults.say("release");
+        });
+        assert!(tally.errors.is_empty(), "{tally:?}");
+        key.close();
+    });
+}
+
+/// Each thread that presents it costs a try, and a token has three.
+#[test]
+fn a_pin_that_is_no_longer_right_costs_two_tries() {
+    let test = "a_pin_that_is_no_longer_right_costs_two_tries";
+    bench(test, &[Key::AlwaysP256], "", |bench| {
+        let key = bench
+            .builder(Key::AlwaysP256)
+            .sessions(Sessions::Fixed(8))
+            .open()
+            .unwrap();
+        let mut faults = bench.control();
+        let tally = bench.load(&key, ECDSA, 8, || {
+            faults.reaches("calls C_Sign", 50);
+            faults.say(
+                "rule {name='changed', functions=['C_Login'], codes=['CKR_PIN_INCORRECT'], \
+                 latency_ms=30.0}",
+            );
+            faults.reaches("rule changed", 1);
+            std::thread::sleep(Duration::from_millis(500));
+        });
+        assert!(tally.errors.keys().all(|error| error.contains("PIN")));
+        let tries = faults.count("rule changed");
+        assert!((1..=2).contains(&tries), "{tries}");
+        key.close();
+    });
+}

@@ -5,7 +5,8 @@ mod common;
 use backend_pkcs11::Pkcs11Key;
 use common::Judge;
 use crypto_api::{SignatureScheme as S, SigningKey};
-use test_tokens::{Key, Kind, Token, isolated};
+use pkcs11_fault::{Control, Script};
+use test_tokens::{Key, Kind, Token, fault_module, isolated};
 
 const RSA: &[S] = &[
     S::RSA_PSS_RSAE_SHA256,
@@ -19,8 +20,8 @@ const RSA: &[S] = &[
 /// The schemes of a key.
 fn schemes(key: Key) -> &'static [S] {
     match key {
-        Key::Rsa2048 => RSA,
-        Key::P256 => &[S::ECDSA_SECP256R1_SHA256],
+        Key::Rsa2048 | Key::AlwaysRsa2048 => RSA,
+        Key::P256 | Key::AlwaysP256 => &[S::ECDSA_SECP256R1_SHA256],
         Key::P384 => &[S::ECDSA_SECP384R1_SHA384],
         Key::P521 => &[S::ECDSA_SECP521R1_SHA512],
         Key::Ed25519 => &[S::ED25519],
@@ -92,6 +93,52 @@ fn remote() {
 #[test]
 fn opencryptoki() {
     signs_all("opencryptoki", Kind::OpenCryptoki, &[]);
+}
+
+/// ECDSA with the token hashing: for those that have no raw one. SoftHSM has nothing else.
+fn without_raw_ecdsa(test: &str, kind: Kind) {
+    isolated(test, kind, |dir| {
+        let keys = [Key::P256, Key::P384, Key::P521];
+        let Some(token) = Token::make_or_skip(kind, dir, &keys) else {
+            return;
+        };
+        let mut script = Script::parse("without = ['CKM_ECDSA']").unwrap();
+        script.module = Some(token.module.clone());
+        script.reserved = token.reserved.clone();
+        script.socket = Some(dir.join("fault.sock"));
+        std::fs::write(dir.join("fault.toml"), script.to_toml()).unwrap();
+        let provider = backend_soft::provider();
+        for &key in &token.keys {
+            let uri = token.uri_through(key, &fault_module());
+            let opened = Pkcs11Key::builder(uri, &provider).open().unwrap();
+            let (judge, blocking) = (Judge::of(&opened), opened.blocking());
+            for message in [&b""[..], b"message", &[7; 5000]] {
+                let [scheme] = schemes(key) else {
+                    panic!("one scheme is for a curve");
+                };
+                judge.sign(&blocking, *scheme, message, &provider).unwrap();
+            }
+            drop(blocking);
+            opened.close();
+        }
+        let mut control = Control::connect(&dir.join("fault.sock")).unwrap();
+        let stats = control.stats().unwrap();
+        assert_eq!(stats.get("mechanism CKM_ECDSA"), 0);
+        for hash in ["SHA256", "SHA384", "SHA512"] {
+            let signed = stats.get(&format!("mechanism CKM_ECDSA_{hash}"));
+            assert!(signed >= 4, "{hash} {signed}");
+        }
+    });
+}
+
+#[test]
+fn nss_without_raw_ecdsa() {
+    without_raw_ecdsa("nss_without_raw_ecdsa", Kind::Nss);
+}
+
+#[test]
+fn kryoptic_without_raw_ecdsa() {
+    without_raw_ecdsa("kryoptic_without_raw_ecdsa", Kind::Kryoptic);
 }
 
 #[test]

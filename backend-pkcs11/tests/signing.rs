@@ -5,6 +5,7 @@ mod common;
 use backend_pkcs11::{Load, Pkcs11Key, Reason, Sessions};
 use common::bench;
 use crypto_api::{Error, Op, PublicKey, SignatureScheme, SigningKey};
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use test_tokens::{Key, Kind, Token, isolated};
 
 const ECDSA: SignatureScheme = SignatureScheme::ECDSA_SECP256R1_SHA256;
@@ -157,5 +158,104 @@ fn what_passes_is_not_taken_for_a_missing_mechanism() {
         bench.sign(&first, ECDSA).unwrap();
         first.close();
         all.close();
+    });
+}
+
+/// Raw PSS, else with the token hashing, else with the padding made here: whatever a token
+/// lacks, the signatures are good.
+#[test]
+fn what_a_token_lacks_is_made_up_for() {
+    use SignatureScheme as S;
+    const PSS: [(S, &str); 3] = [
+        (S::RSA_PSS_RSAE_SHA256, "CKM_SHA256_RSA_PKCS_PSS"),
+        (S::RSA_PSS_RSAE_SHA384, "CKM_SHA384_RSA_PKCS_PSS"),
+        (S::RSA_PSS_RSAE_SHA512, "CKM_SHA512_RSA_PKCS_PSS"),
+    ];
+    const PKCS1: [(S, &str); 3] = [
+        (S::RSA_PKCS1_SHA256, "CKM_SHA256_RSA_PKCS"),
+        (S::RSA_PKCS1_SHA384, "CKM_SHA384_RSA_PKCS"),
+        (S::RSA_PKCS1_SHA512, "CKM_SHA512_RSA_PKCS"),
+    ];
+    let test = "what_a_token_lacks_is_made_up_for";
+    bench(test, &[Key::Rsa2048], "", |bench| {
+        let first = bench.builder(Key::Rsa2048).open().unwrap();
+        let mut faults = bench.control();
+        let all = PSS.map(|(_, combined)| combined);
+        for lacking in [
+            &[][..],
+            &["CKM_RSA_PKCS_PSS", "CKM_RSA_PKCS"],
+            &["CKM_RSA_PKCS_PSS", all[0], all[1], all[2]],
+            &["CKM_RSA_PKCS_PSS", all[1]],
+        ] {
+            faults.say(&format!("set without={lacking:?}"));
+            let key = bench.builder(Key::Rsa2048).open().unwrap();
+            assert_eq!(key.schemes(), first.schemes(), "{lacking:?}");
+            let lacks = |name: &&str| lacking.contains(name);
+            for (schemes, raw) in [(PSS, "CKM_RSA_PKCS_PSS"), (PKCS1, "CKM_RSA_PKCS")] {
+                for (scheme, combined) in schemes {
+                    let ways = [raw, combined, "CKM_RSA_X_509"];
+                    let expected = ways.iter().find(|way| !lacks(way)).unwrap();
+                    faults.say("reset");
+                    for _ in 0..20 {
+                        bench.sign(&key, scheme).unwrap();
+                    }
+                    let stats = faults.stats();
+                    let used = ways.map(|way| stats.get(&format!("mechanism {way}")));
+                    let wanted = ways.map(|way| if way == *expected { 20 } else { 0 });
+                    assert_eq!(used, wanted, "{scheme} without {lacking:?}");
+                }
+            }
+            key.close();
+        }
+        // With none of them the scheme is not offered, and others are.
+        let lacking = [&all[..], &["CKM_RSA_PKCS_PSS", "CKM_RSA_X_509"]].concat();
+        faults.say(&format!("set without={lacking:?}"));
+        let key = bench.builder(Key::Rsa2048).open().unwrap();
+        assert_eq!(key.schemes(), PKCS1.map(|(scheme, _)| scheme));
+        key.close();
+        first.close();
+    });
+}
+
+/// The handle of a key may be another one's after a token's fresh start.
+#[test]
+fn after_a_wrong_signature_the_key_is_looked_for_again() {
+    let test = "after_a_wrong_signature_the_key_is_looked_for_again";
+    bench(test, &[Key::P256], "", |bench| {
+        let sessions = Sessions::Fixed(1);
+        let key = bench.builder(Key::P256).sessions(sessions).open().unwrap();
+        bench.sign(&key, ECDSA).unwrap();
+        let mut faults = bench.control();
+        let lookups = faults.count("calls C_FindObjectsInit");
+        faults.say(
+            "rule {name='other', functions=['C_Sign'], signature='other-key', when={times=1}}",
+        );
+        bench.sign(&key, ECDSA).unwrap();
+        assert_eq!(key.stats().places[0].wrong, 1);
+        assert!(faults.count("calls C_FindObjectsInit") > lookups);
+        key.close();
+    });
+}
+
+/// Whoever has initialised a module keeps it, and none of our sessions.
+#[test]
+fn somebody_elses_module_gets_its_sessions_back() {
+    let test = "somebody_elses_module_gets_its_sessions_back";
+    bench(test, &[Key::P256], "", |bench| {
+        let theirs = Pkcs11::new(&bench.module).unwrap();
+        let locking = CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK);
+        theirs.initialize(locking).unwrap();
+        let mut faults = bench.control();
+        for _ in 0..3 {
+            let key = bench.builder(Key::P256).open().unwrap();
+            bench.sign(&key, ECDSA).unwrap();
+            key.close();
+            assert_eq!(faults.count("sessions open"), 0);
+        }
+        let error = bench.builder(Key::Rsa2048).open().unwrap_err();
+        assert!(matches!(error.reason(), Reason::NoObject { .. }), "{error}");
+        assert_eq!(faults.count("sessions open"), 0);
+        theirs.get_slots_with_token().unwrap();
+        assert_eq!(faults.count("calls C_Finalize"), 0);
     });
 }
