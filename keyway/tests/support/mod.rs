@@ -395,7 +395,7 @@ impl SigningKey for SlowKey {
             key: self.key.clone(),
             scheme,
             message: message.to_vec(),
-            random: keyway::provider::fastest().unwrap().random,
+            random: provider::fastest().unwrap().random,
             desk: self.asked.clone(),
         }))
     }
@@ -412,7 +412,7 @@ impl SigningKey for SlowKey {
 pub fn slow_configs() -> (Arc<ServerConfig>, Arc<ClientConfig>, Arc<Desk>) {
     let authority = Authority::new();
     let pair = authority.issue("localhost");
-    let key = keyway::provider::fastest()
+    let key = provider::fastest()
         .unwrap()
         .load_key(&pair.private_key())
         .unwrap();
@@ -487,7 +487,7 @@ impl RecordSealer for BrittleSealer {
 pub fn brittle_configs() -> (Arc<ServerConfig>, Arc<ClientConfig>, Arc<AtomicBool>) {
     let authority = Authority::new();
     let broken = Arc::new(AtomicBool::new(false));
-    let mut provider = keyway::provider::fastest().unwrap();
+    let mut provider = provider::fastest().unwrap();
     for suite in &mut provider.suites {
         suite.aead = Arc::new(Brittle {
             aead: suite.aead.clone(),
