@@ -142,13 +142,15 @@ fn value(unit: Unit, cell: Option<Cell>) -> String {
     let Some(cell) = cell else {
         return "\u{2013}".to_owned();
     };
-    let ratio = cell
-        .ratio
-        .map_or(String::new(), |ratio| format!("{ratio:.2}\u{d7} "));
+    let ratio = cell.ratio.map(|ratio| format!("{ratio:.2}\u{d7}"));
+    // One round has no spread.
+    let spread =
+        (cell.summary.rounds > 1).then(|| format!("\u{b1}{:.0}%", cell.summary.spread_percent()));
+    let more: Vec<String> = ratio.into_iter().chain(spread).collect();
     format!(
-        "{}<small>{ratio}\u{b1}{:.0}%</small>",
+        "{}<small>{}</small>",
         unit.format(cell.summary.median),
-        cell.summary.spread_percent()
+        more.join(" ")
     )
 }
 
@@ -179,7 +181,7 @@ mod tests {
             "prefers-color-scheme: dark",
             "<svg role=\"img\" aria-label=\"Sending, AES-128-GCM\"",
             "keyway &lt;soft&gt;",
-            "1.25\u{d7} ",
+            "<small>1.25\u{d7} \u{b1}10%</small>",
             "No figure for memory, per connection",
         ] {
             assert!(page.contains(part), "{part} is missing");

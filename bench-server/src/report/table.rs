@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 
 use super::section::Unit;
 use super::{Cell, Grid, Report};
@@ -49,11 +49,15 @@ fn rendered(grid: &Grid) -> Table {
         let cells = row.cells.iter().map(|cell| value(grid.section.unit, *cell));
         table.add_row(first.chain(cells));
     }
-    // Names stay whole; what is tight is the columns' titles.
+    // Names stay whole; what is tight is the columns' titles, which break between words.
     if let Some(names) = table.column_mut(0) {
         names.set_constraint(ColumnConstraint::ContentWidth);
     }
-    for column in table.column_iter_mut().skip(1) {
+    for (column, title) in table.column_iter_mut().skip(1).zip(&grid.columns) {
+        let longest = title.split(' ').map(str::len).max().unwrap_or_default();
+        // With a space on either side.
+        let width = u16::try_from(longest + 2).unwrap_or(u16::MAX);
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
@@ -94,5 +98,17 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
+    }
+
+    #[test]
+    fn titles_break_between_words() {
+        let mut report = super::super::tests::sample();
+        let grid = &mut report.grids[0];
+        grid.columns = vec!["ECDSA P-256, X25519MLKEM768".into(); 7];
+        for row in &mut grid.rows {
+            row.cells = vec![row.cells[0]; 7];
+        }
+        let text = table(&report);
+        assert_eq!(text.matches(" X25519MLKEM768 ").count(), 7, "{text}");
     }
 }
