@@ -259,8 +259,24 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // Asked first: killed, it would leave its files behind.
+        stop_or_kill(&mut self.child);
+    }
+}
+
+/// Ends a child that may have ended by itself.
+fn stop_or_kill(child: &mut Child) {
+    if let Ok(None) = child.try_wait() {
+        let pid = child.id().to_string();
+        let _ = Command::new("kill").args(["-s", "TERM", &pid]).status();
+        for _ in 0..1000 {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
@@ -362,10 +378,8 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Asked, and not killed: its worker has to end too.
-        let pid = self.child.id().to_string();
-        let _ = Command::new("kill").args(["-s", "TERM", &pid]).status();
-        let _ = self.child.wait();
+        // Asked first: its worker has to end too.
+        stop_or_kill(&mut self.child);
     }
 }
 
