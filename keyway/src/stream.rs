@@ -40,7 +40,9 @@ use crate::gather;
 /// # Pending operations
 ///
 /// While a cryptographic operation is pending (a signature in an HSM, say) the calling
-/// thread sleeps until the operation wakes it, also if the transport does not block.
+/// thread sleeps until the operation wakes it, also if the transport does not block. A peer
+/// that leaves meanwhile is noticed only then: a thread that sleeps for the one cannot wait
+/// for the other. The asynchronous stream notices at once, and cancels the operation.
 ///
 /// # Memory
 ///
@@ -219,6 +221,10 @@ struct Blocking<'a, T>(&'a mut T);
 impl<T: Read + Write> Transport for Blocking<'_, T> {
     fn poll_read(&mut self, _: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         polled(|| self.0.read(into))
+    }
+
+    fn poll_listen(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
     }
 
     fn poll_write(&mut self, _: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {

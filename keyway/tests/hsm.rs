@@ -16,8 +16,8 @@ use keyway::pki_types::CertificateDer;
 use keyway::tls::AlertDescription;
 use keyway::tokio::{Acceptor, Connector, TlsStream};
 use keyway::{
-    ClientBuilder, ClientConfig, Credentials, Error, RotatingCertificate, ServerBuilder,
-    SignatureScheme, Stream, Trust, provider,
+    ClientBuilder, ClientConfig, Connection, Credentials, Error, RotatingCertificate,
+    ServerBuilder, SignatureScheme, Stream, Trust, provider,
 };
 use pkcs11_fault::{Control, Script};
 use support::{localhost, tls_error};
@@ -25,6 +25,7 @@ use test_tokens::{Key, Kind, LABEL, PIN, Token, fault_module, isolated};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Runs `body` with a token that holds a P-256 key, if this machine can make one.
 fn with_token(test: &str, body: impl FnOnce(&Path, &Token)) {
@@ -202,6 +203,7 @@ impl Bench {
 
     /// Starts `count` handshakes and waits until all of them wait for the token.
     async fn park(&self, count: usize) -> JoinSet<std::io::Result<TlsStream<TcpStream>>> {
+        let before = self.requests();
         let mut clients = JoinSet::new();
         for _ in 0..count {
             let (address, connector) = (self.address, self.connector.clone());
@@ -210,12 +212,13 @@ impl Bench {
                 connector.connect(localhost(), tcp).await
             });
         }
-        let parked = || {
-            let stats = self.key.stats();
-            stats.queued + stats.places[0].in_flight
-        };
-        eventually(|| parked() == count).await;
+        eventually(|| self.requests() == before + count as u64).await;
         clients
+    }
+
+    /// How many signatures the server has asked for: a number that only grows.
+    fn requests(&self) -> u64 {
+        self.key.stats().requests
     }
 }
 
@@ -259,6 +262,7 @@ async fn echo(stream: &mut TlsStream<TcpStream>) {
 }
 
 const PARKED: usize = 300;
+const STALL: &str = r#"rule {name="stall", functions=["C_Sign"], hang=true}"#;
 
 #[test]
 fn handshakes_park_on_a_stalled_token_and_go_on_when_it_is_back() {
@@ -268,8 +272,7 @@ fn handshakes_park_on_a_stalled_token_and_go_on_when_it_is_back() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let mut other = bench.connect().await.unwrap();
-            let stall = r#"rule {name="stall", functions=["C_Sign"], hang=true}"#;
-            bench.control.say(stall).unwrap();
+            bench.control.say(STALL).unwrap();
             let mut clients = bench.park(PARKED).await;
             // The server's only thread is free for everybody else.
             for _ in 0..20 {
@@ -294,12 +297,12 @@ fn handshakes_park_on_a_stalled_token_and_go_on_when_it_is_back() {
 fn handshakes_end_with_an_alert_when_the_token_stays_away() {
     let test = "handshakes_end_with_an_alert_when_the_token_stays_away";
     with_token(test, |dir, token| {
-        let mut bench = Bench::start(dir, token, Duration::from_secs(3));
+        // Long enough for all of them to be there before the first one's time is over.
+        let mut bench = Bench::start(dir, token, Duration::from_secs(15));
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let mut other = bench.connect().await.unwrap();
-            let stall = r#"rule {name="stall", functions=["C_Sign"], hang=true}"#;
-            bench.control.say(stall).unwrap();
+            bench.control.say(STALL).unwrap();
             let mut clients = bench.park(PARKED).await;
             while let Some(client) = clients.join_next().await {
                 let error = client.unwrap().unwrap_err();
@@ -324,16 +327,95 @@ fn a_client_that_leaves_takes_its_request_along() {
         let mut bench = Bench::start(dir, token, Duration::from_secs(60));
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let stall = r#"rule {name="stall", functions=["C_Sign"], hang=true}"#;
-            bench.control.say(stall).unwrap();
+            bench.control.say(STALL).unwrap();
             let mut clients = bench.park(20).await;
             clients.shutdown().await;
+            // While the token still hangs.
+            eventually(|| bench.key.stats().cancelled == 20).await;
+            assert_eq!(bench.key.stats().queued, 0, "{}", bench.key.stats());
+            eventually(|| bench.ended[1].load(SeqCst) == 20).await;
             bench.control.say("drop stall").unwrap();
             bench.control.say("release").unwrap();
-            eventually(|| bench.ended[1].load(SeqCst) == 20).await;
             echo(&mut bench.connect().await.unwrap()).await;
         });
+        // Of the twenty only those that were inside.
+        let signed = bench.control.stats().unwrap().get("calls C_Sign");
+        assert!(signed <= 4 + 1 + AT_START, "{signed}");
     });
+}
+
+/// Signatures that are made when the key is opened.
+const AT_START: u64 = 1;
+
+#[test]
+fn whoever_leaves_is_noticed_in_whatever_way() {
+    let test = "whoever_leaves_is_noticed_in_whatever_way";
+    with_token(test, |dir, token| {
+        let mut bench = Bench::start(dir, token, Duration::from_secs(60));
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            bench.control.say(STALL).unwrap();
+            let mut parked = Vec::new();
+            for waiting in 1..=5 {
+                let mut tcp = TcpStream::connect(bench.address).await.unwrap();
+                let client = Connection::client(client(token), localhost()).unwrap();
+                tcp.write_all(client.output()).await.unwrap();
+                eventually(|| bench.requests() == waiting).await;
+                parked.push(tcp);
+            }
+            let [half, alert, reset, more, stays] = &mut parked[..] else {
+                panic!("five");
+            };
+            half.shutdown().await.unwrap();
+            eventually(|| bench.key.stats().cancelled == 1).await;
+            // close_notify, though nobody has to say so.
+            alert.write_all(&[21, 3, 3, 0, 2, 1, 0]).await.unwrap();
+            alert.shutdown().await.unwrap();
+            eventually(|| bench.key.stats().cancelled == 2).await;
+            reset.set_zero_linger().unwrap();
+            drop(std::mem::replace(
+                reset,
+                TcpStream::connect(bench.address).await.unwrap(),
+            ));
+            eventually(|| bench.key.stats().cancelled == 3).await;
+            // What may be the rest of a handshake is looked at in its turn.
+            more.write_all(&[23, 3, 3, 0, 20]).await.unwrap();
+            more.write_all(&[0; 20]).await.unwrap();
+            more.shutdown().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert_eq!(bench.key.stats().cancelled, 3);
+            bench.control.say("drop stall").unwrap();
+            bench.control.say("release").unwrap();
+            // ServerHello and what follows.
+            assert_eq!(stays.read_u8().await.unwrap(), 22);
+            eventually(|| bench.ended[1].load(SeqCst) == 4).await;
+        });
+    });
+}
+
+/// Backpressure: what a client sends while its handshake waits stays where it is.
+#[tokio::test]
+async fn what_is_sent_to_a_parked_handshake_is_not_taken_without_end() {
+    let (server, client, desk) = support::slow_configs();
+    let (mut near, far) = tokio::io::duplex(4000);
+    let served = tokio::spawn(async move { Acceptor::new(server).accept(far).await });
+    let client = Connection::client(client, localhost()).unwrap();
+    near.write_all(client.output()).await.unwrap();
+    while desk.waiting().0 == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut sent = 0;
+    while let Ok(n) = timeout(Duration::from_millis(200), near.write(&[0; 100])).await {
+        sent += n.unwrap();
+        assert!(sent < 100_000);
+    }
+    assert!((4096..=4096 + 4000).contains(&sent), "{sent}");
+    // Its end stands behind that, and is not seen.
+    drop(near);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(desk.waiting().0, 1);
+    desk.allow();
+    assert!(served.await.unwrap().is_err());
 }
 
 #[test]

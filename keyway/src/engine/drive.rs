@@ -173,13 +173,15 @@ impl Engine {
                 if let Poll::Ready(Err(error)) = self.poll_flush(io, cx) {
                     return Poll::Ready(Err(error));
                 }
-                let outcome = self.connection.poll(cx);
-                self.awaits_operation = outcome.is_pending();
-                match ready!(outcome) {
-                    Ok(()) => Poll::Ready(Ok(Turn::Progress)),
-                    Err(error) => {
+                match self.connection.poll(cx) {
+                    Poll::Ready(Ok(())) => Poll::Ready(Ok(Turn::Progress)),
+                    Poll::Ready(Err(error)) => {
                         let error = self.fail(error);
                         Poll::Ready(Err(self.report(io, cx, error)))
+                    }
+                    Poll::Pending => {
+                        self.awaits_operation = true;
+                        self.poll_ahead(io, cx)
                     }
                 }
             }
@@ -214,6 +216,42 @@ impl Engine {
                     (Poll::Ready(Err(error)), None) => Poll::Ready(Err(error)),
                     (Poll::Pending, None) => Poll::Pending,
                 }
+            }
+        }
+    }
+
+    /// Listens to the peer while an operation is pending: one that has left needs no
+    /// signature, and its request should not stand in others' way. Pending unless it has.
+    fn poll_ahead(
+        &mut self,
+        io: &mut impl Transport,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Turn>> {
+        loop {
+            let room = self.room_ahead();
+            if room.is_empty() {
+                return Poll::Pending;
+            }
+            let read = io.poll_listen(cx, room);
+            if let Poll::Ready(Ok(n)) = read {
+                self.input.fill(n);
+            }
+            self.release_input();
+            match ready!(read) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        // With half of the handshake here, its end may be too: that is seen in its turn.
+        if !self.only_alerted() {
+            return Poll::Pending;
+        }
+        match self.connection.eof() {
+            Ok(()) => Poll::Pending,
+            Err(error) => {
+                let error = self.fail(error);
+                Poll::Ready(Err(self.report(io, cx, error)))
             }
         }
     }

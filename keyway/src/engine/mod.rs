@@ -25,6 +25,14 @@ pub(crate) trait Transport {
         into: &mut [u8],
     ) -> std::task::Poll<std::io::Result<usize>>;
 
+    /// As `poll_read`, while something else is waited for: a transport whose reads block, or
+    /// wake nobody, is pending.
+    fn poll_listen(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+        into: &mut [u8],
+    ) -> std::task::Poll<std::io::Result<usize>>;
+
     /// Writes some of `from`.
     fn poll_write(
         &mut self,
@@ -65,6 +73,11 @@ enum Receiving {
     Closed,
     Failed(Error),
 }
+
+/// How many bytes are taken from the peer while an operation is pending. Then it is not heard
+/// any more until the operation is done: who parks thousands of handshakes must not hold
+/// much for each.
+const AHEAD: usize = 4096;
 
 /// What the connection needs next.
 enum Step {
@@ -163,6 +176,26 @@ impl Engine {
         } else {
             self.input.room(self.wanted, buffer::FULL)
         }
+    }
+
+    /// Room for bytes that come while an operation is pending: no more than a peer may send
+    /// without being waited for. Empty when they fill that.
+    fn room_ahead(&mut self) -> &mut [u8] {
+        let left = AHEAD.saturating_sub(self.input.filled().len());
+        if left == 0 {
+            return &mut [];
+        }
+        let room = self.input.cautious_room(1);
+        let left = left.min(room.len());
+        room.get_mut(..left).unwrap_or_default()
+    }
+
+    /// Whether all that has come and was not looked at is an alert, which is never protected
+    /// before the handshake's keys are there. What else there is may be all that the
+    /// handshake still needs.
+    fn only_alerted(&self) -> bool {
+        const ALERT: u8 = 21;
+        matches!(self.input.filled().first(), None | Some(&ALERT))
     }
 
     /// Lets the input's memory go if it holds nothing that anyone will want: no data that

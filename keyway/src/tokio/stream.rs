@@ -30,7 +30,9 @@ use crate::gather;
 /// a later flush or shutdown if the transport had no room. Errors of the transport come as
 /// they are.
 ///
-/// Cryptographic operations that are pending wake the task that waits for them. Buffers are
+/// Cryptographic operations that are pending wake the task that waits for them. A peer that
+/// leaves during the handshake ends it at once and cancels its operation, unless it has sent
+/// more by then than is listened to meanwhile, or what the handshake still needs. Buffers are
 /// held only while there is something in them: an idle stream has none.
 #[derive(Debug)]
 pub struct TlsStream<T> {
@@ -202,6 +204,10 @@ impl<T: AsyncRead + AsyncWrite> Transport for Polled<'_, T> {
         let mut into = ReadBuf::new(into);
         ready!(self.transport.as_mut().poll_read(cx, &mut into))?;
         Poll::Ready(Ok(into.filled().len()))
+    }
+
+    fn poll_listen(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_read(cx, into)
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
