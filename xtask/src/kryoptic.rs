@@ -1,8 +1,9 @@
 //! Builds kryoptic, a PKCS#11 token in Rust, for the tests of tokens.
 //!
 //! It is a package of its own in the target folder: the workspace's lock file and licences
-//! need not know of it. It wants clang's library; where it does not build, this step is skipped
-//! and the tests say that they skip the token.
+//! need not know of it. It wants clang's library, and brings OpenSSL of its own, as Edwards
+//! curves want 3.2 and ML-DSA 3.5. Where it does not build, this step is skipped and the tests
+//! say that they skip the token.
 
 use std::fs;
 
@@ -10,7 +11,6 @@ use anyhow::{Context, Result};
 
 use crate::{shell, steps::Skipped};
 
-/// Without Edwards curves, which want OpenSSL 3.2.
 const MANIFEST: &str = r#"[package]
 name = "kryoptic-for-tests"
 edition = "2024"
@@ -18,8 +18,9 @@ edition = "2024"
 [dependencies]
 kryoptic = { version = "=1.5.4", default-features = false }
 kryoptic-lib = { version = "=1.5.4", default-features = false, features = [
-    "dynamic", "ecdsa", "hash_all", "rsa", "sqlitedb",
+    "ecdsa", "eddsa", "hash_all", "mldsa", "openssl-sys", "rsa", "sqlitedb",
 ] }
+openssl-sys = { version = "0.9", features = ["bindgen", "vendored"] }
 
 [workspace]
 "#;
