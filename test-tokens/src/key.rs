@@ -2,7 +2,7 @@
 
 use cryptoki::{
     mechanism::Mechanism,
-    object::{Attribute, KeyType},
+    object::{Attribute, KeyType, MlDsaParameterSetType},
 };
 
 use crate::{Kind, Skipped};
@@ -26,10 +26,19 @@ pub enum Key {
     AlwaysRsa2048,
     /// ECDSA on P-256, likewise.
     AlwaysP256,
+    /// ML-DSA-44 (FIPS 204).
+    MlDsa44,
+    /// ML-DSA-65.
+    MlDsa65,
+    /// ML-DSA-87.
+    MlDsa87,
 }
 
 impl Key {
-    /// Every kind of key, without those that want the PIN for each signature.
+    /// Those of ML-DSA, which get no certificate: OpenSSL knows them since 3.5.
+    pub const ML_DSA: [Self; 3] = [Self::MlDsa44, Self::MlDsa65, Self::MlDsa87];
+
+    /// The kinds of key that most tokens have.
     pub const ALL: [Self; 6] = [
         Self::Rsa2048,
         Self::P256,
@@ -50,6 +59,9 @@ impl Key {
             Self::Ed448 => "ed448",
             Self::AlwaysRsa2048 => "always-rsa2048",
             Self::AlwaysP256 => "always-p256",
+            Self::MlDsa44 => "ml-dsa-44",
+            Self::MlDsa65 => "ml-dsa-65",
+            Self::MlDsa87 => "ml-dsa-87",
         }
     }
 
@@ -70,6 +82,7 @@ impl Key {
             Self::Rsa2048 | Self::AlwaysRsa2048 => Mechanism::RsaPkcsKeyPairGen,
             Self::P256 | Self::P384 | Self::P521 | Self::AlwaysP256 => Mechanism::EccKeyPairGen,
             Self::Ed25519 | Self::Ed448 => Mechanism::EccEdwardsKeyPairGen,
+            Self::MlDsa44 | Self::MlDsa65 | Self::MlDsa87 => Mechanism::MlDsaKeyPairGen,
         }
     }
 
@@ -78,17 +91,22 @@ impl Key {
             Self::Rsa2048 | Self::AlwaysRsa2048 => KeyType::RSA,
             Self::P256 | Self::P384 | Self::P521 | Self::AlwaysP256 => KeyType::EC,
             Self::Ed25519 | Self::Ed448 => KeyType::EC_EDWARDS,
+            Self::MlDsa44 | Self::MlDsa65 | Self::MlDsa87 => KeyType::ML_DSA,
         }
     }
 
     /// What key generation is told besides the mechanism.
     pub(crate) fn parameters(self) -> Vec<Attribute> {
-        match self.curve() {
-            None => vec![
+        let set = |set: MlDsaParameterSetType| vec![Attribute::ParameterSet(set.into())];
+        match (self, self.curve()) {
+            (_, Some(oid)) => vec![Attribute::EcParams(oid.to_vec())],
+            (Self::MlDsa44, _) => set(MlDsaParameterSetType::ML_DSA_44),
+            (Self::MlDsa65, _) => set(MlDsaParameterSetType::ML_DSA_65),
+            (Self::MlDsa87, _) => set(MlDsaParameterSetType::ML_DSA_87),
+            (_, None) => vec![
                 Attribute::ModulusBits(2048.into()),
                 Attribute::PublicExponent(vec![1, 0, 1]),
             ],
-            Some(oid) => vec![Attribute::EcParams(oid.to_vec())],
         }
     }
 
@@ -101,6 +119,7 @@ impl Key {
     pub(crate) fn curve(self) -> Option<&'static [u8]> {
         match self {
             Self::Rsa2048 | Self::AlwaysRsa2048 => None,
+            Self::MlDsa44 | Self::MlDsa65 | Self::MlDsa87 => None,
             // RFC 5480, section 2.1.1.1.
             Self::P256 | Self::AlwaysP256 => Some(&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]),
             Self::P384 => Some(&[6, 5, 0x2b, 0x81, 4, 0, 0x22]),

@@ -29,8 +29,8 @@
 //! # What is in a token
 //!
 //! For each key that was asked for: the private key and the public key (label
-//! [`Key::label`], id [`Key::id`]), a certificate for `localhost` and `127.0.0.1`, and once
-//! the certificate of the authority that issued it (label `issuer`). The root above that is
+//! [`Key::label`], id [`Key::id`]), a certificate for `localhost` and `127.0.0.1` (not for
+//! [`Key::ML_DSA`]), and once the certificate of the authority that issued it (label `issuer`). The root above that is
 //! [`Token::root`]. In NSS, keys have no label of their own; their certificates do.
 
 #![forbid(unsafe_code)]

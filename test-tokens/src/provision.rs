@@ -82,6 +82,7 @@ pub(crate) fn fill(
             continue;
         }
         match generate(&session, key) {
+            Ok(_) if Key::ML_DSA.contains(&key) => filled.keys.push(key),
             Ok(public) => {
                 let spki = spki(&session, public, key)?;
                 let certificate = authority.issue(key.label(), &spki)?;

@@ -36,9 +36,22 @@ fn opencryptoki() {
 
 #[test]
 fn kryoptic() {
-    made(
-        "kryoptic",
-        Kind::Kryoptic,
-        &[Key::Rsa2048, Key::P256, Key::P384, Key::P521],
-    );
+    made("kryoptic", Kind::Kryoptic, &Key::ALL);
+}
+
+/// The label of a key that a token can't hold is in what it says.
+#[test]
+fn keys_that_few_tokens_hold() {
+    let test = "keys_that_few_tokens_hold";
+    isolated(test, Kind::SoftHsm, |dir| {
+        let mut keys = Key::ML_DSA.to_vec();
+        keys.push(Key::AlwaysP256);
+        let Some(token) = Token::make_or_skip(Kind::SoftHsm, dir, &keys) else {
+            return;
+        };
+        assert_eq!(token.keys, [Key::AlwaysP256]);
+        let missing: Vec<_> = token.missing.iter().map(ToString::to_string).collect();
+        assert_eq!(missing.len(), 3);
+        assert!(missing[0].contains("SoftHSM ml-dsa-44: no CKM_ML_DSA_KEY_PAIR_GEN"));
+    });
 }
