@@ -5,6 +5,10 @@ mod common;
 use backend_pkcs11::Pkcs11Key;
 use common::Judge;
 use crypto_api::{SignatureScheme as S, SigningKey};
+use cryptoki::context::Pkcs11;
+use cryptoki::mechanism::Mechanism;
+use cryptoki::mechanism::dsa::{HedgeType, SignAdditionalContext};
+use cryptoki::object::{Attribute, ObjectClass};
 use pkcs11_fault::{Control, Script};
 use test_tokens::{Key, Kind, Token, fault_module, isolated};
 
@@ -26,6 +30,9 @@ fn schemes(key: Key) -> &'static [S] {
         Key::P521 => &[S::ECDSA_SECP521R1_SHA512],
         Key::Ed25519 => &[S::ED25519],
         Key::Ed448 => &[S::ED448],
+        Key::MlDsa44 => &[S::MLDSA44],
+        Key::MlDsa65 => &[S::MLDSA65],
+        Key::MlDsa87 => &[S::MLDSA87],
     }
 }
 
@@ -144,4 +151,49 @@ fn kryoptic_without_raw_ecdsa() {
 #[test]
 fn kryoptic() {
     signs_all("kryoptic", Kind::Kryoptic, &[]);
+}
+
+/// No software here verifies ML-DSA, so the token does: each signature before it leaves, and
+/// here once more, with a message that is another one too.
+#[test]
+fn kryoptic_ml_dsa() {
+    isolated("kryoptic_ml_dsa", Kind::Kryoptic, |dir| {
+        let Some(token) = Token::make_or_skip(Kind::Kryoptic, dir, &Key::ML_DSA) else {
+            return;
+        };
+        let provider = backend_soft::provider();
+        for &key in &token.keys {
+            let opened = Pkcs11Key::builder(token.uri(key), &provider)
+                .open()
+                .unwrap();
+            assert_eq!(opened.schemes(), schemes(key), "{key:?}");
+            let context = Pkcs11::new(&token.module).unwrap();
+            let slot = context.get_slots_with_initialized_token().unwrap()[0];
+            let session = context.open_ro_session(slot).unwrap();
+            let named = [
+                Attribute::Class(ObjectClass::PUBLIC_KEY),
+                Attribute::Label(key.label().into()),
+            ];
+            let public = session.find_objects(&named).unwrap()[0];
+            let pure = Mechanism::MlDsa(SignAdditionalContext::new(HedgeType::Preferred, None));
+            for len in [0, 130, 5000] {
+                let message = vec![len as u8; len];
+                let blocking = opened.blocking();
+                let signed = blocking.sign(opened.schemes()[0], &message, &*provider.random);
+                let signature = signed.spin().unwrap();
+                session.verify(&pure, public, &message, &signature).unwrap();
+                let other = [&message[..], b"x"].concat();
+                let refused = session.verify(&pure, public, &other, &signature);
+                assert!(refused.is_err(), "{key:?}");
+            }
+            println!(
+                "{} {}: {}",
+                token.kind.name(),
+                key.label(),
+                opened.schemes()[0]
+            );
+            session.close().unwrap();
+            opened.close();
+        }
+    });
 }
