@@ -36,13 +36,16 @@ pub struct Pin(Source);
 
 type Callback = dyn Fn(&str) -> Result<Zeroizing<String>, String> + Send + Sync;
 
+/// What was read from a descriptor; empty until then.
+type Kept = Arc<Mutex<PinBytes>>;
+
 #[derive(Clone)]
 enum Source {
     Value(Arc<PinBytes>),
     File(PathBuf),
     Environment(String),
     /// Its number, and what was read there.
-    Descriptor(u32, Arc<Mutex<PinBytes>>),
+    Descriptor(u32, Kept),
     Callback(Arc<Callback>),
     ProtectedPath,
 }
@@ -74,13 +77,13 @@ impl Pin {
     /// The same for all URIs of this process that name the descriptor: it is read for the
     /// first of them, and later it may be closed, or be something else.
     fn descriptor_of_process(number: u32) -> Self {
-        static READ: PerProcess<Mutex<Vec<(u32, Arc<Mutex<PinBytes>>)>>> = PerProcess::new();
+        static READ: PerProcess<Mutex<Vec<(u32, Kept)>>> = PerProcess::new();
         let mut read = lock(READ.get());
         if let Some((_, kept)) = read.iter().find(|(each, _)| *each == number) {
             return Self(Source::Descriptor(number, kept.clone()));
         }
-        let kept = Arc::default();
-        read.push((number, Arc::clone(&kept)));
+        let kept = Kept::default();
+        read.push((number, kept.clone()));
         Self(Source::Descriptor(number, kept))
     }
 

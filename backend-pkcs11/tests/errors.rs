@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use backend_pkcs11::{Builder, OpenError, Pin, PinError, Pkcs11Key, Reason, RotatingKey, Sessions};
+use backend_pkcs11::{Builder, OpenError, Pin, PinError, Pkcs11Key, Reason, Sessions};
 use crypto_api::{SignatureScheme, SigningKey};
 use cryptoki::context::Pkcs11;
 use cryptoki::mechanism::Mechanism;
@@ -232,16 +232,17 @@ fn a_pin_from_a_descriptor() {
         let number = reader.as_raw_fd();
         let here = format!("pkcs11:token=keyway;object=p256?module-path={module}");
         let uri = format!("{here}&pin-source=fd:{number}");
-        let key = RotatingKey::open(builder(&uri).also_at(uri.clone())).unwrap();
-        key.reload().unwrap();
+        let twice = builder(&uri).also_at(uri.clone());
+        let open = || twice.clone().open().unwrap();
+        // As a key does that is exchanged for one of the same URI.
+        let (first, second) = (open(), open());
+        first.close();
+        second.close();
         // It need not stay open either, nor be the pipe for ever.
         drop(reader);
-        key.reload().unwrap();
+        open().close();
         let nothing = pipe("");
-        key.reload().unwrap();
-        key.current().close();
-        drop(key);
-        builder(&uri).open().unwrap().close();
+        open().close();
         drop(nothing);
 
         // A program that passes a descriptor means what is there now.
