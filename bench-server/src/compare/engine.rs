@@ -349,7 +349,7 @@ mod tests {
             }],
             contenders: ["A", "B"]
                 .map(|name| -> (String, Prepare<'_>) {
-                    let least = Duration::from_secs(u64::from(at % 4 == 0));
+                    let least = Duration::from_secs(u64::from(at.is_multiple_of(4)));
                     let prepare = move || Ok(Box::new(Slow { clock, least }) as Box<dyn Probe>);
                     (name.into(), Box::new(prepare))
                 })
