@@ -452,8 +452,8 @@ fn secrets_of_a_handshake_are_logged() {
         .unwrap();
     let (near, far) = support::tcp();
     std::thread::scope(|scope| {
-        scope.spawn(|| keyway::Stream::server(server, far).handshake().unwrap());
-        let mut stream = keyway::Stream::client(client, support::localhost(), near).unwrap();
+        scope.spawn(|| Stream::server(server, far).handshake().unwrap());
+        let mut stream = Stream::client(client, support::localhost(), near).unwrap();
         stream.handshake().unwrap();
     });
     let log = fs::read_to_string(&path).unwrap();
@@ -493,10 +493,10 @@ fn the_certificate_is_chosen_by_name() {
         let name = keyway::ServerName::try_from(name).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let mut stream = keyway::Stream::server(config.clone(), far);
+                let mut stream = Stream::server(config.clone(), far);
                 stream.handshake().unwrap();
             });
-            let mut stream = keyway::Stream::client(client, name, near).unwrap();
+            let mut stream = Stream::client(client, name, near).unwrap();
             stream.handshake().unwrap();
         });
     }
