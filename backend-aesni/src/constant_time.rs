@@ -40,10 +40,10 @@ fn models() -> Vec<Suite> {
     let gcm_256 = CipherSuite::TLS_AES_256_GCM_SHA384;
     let ccm_128 = CipherSuite::TLS_AES_128_CCM_SHA256;
     vec![
-        model::<gcm::model256::Aes128Gcm>(gcm_128, cpu),
-        model::<gcm::model256::Aes256Gcm>(gcm_256, cpu),
-        model::<gcm::model512::Aes128Gcm>(gcm_128, cpu),
-        model::<gcm::model512::Aes256Gcm>(gcm_256, cpu),
+        model::<gcm::models::model256::Aes128Gcm>(gcm_128, cpu),
+        model::<gcm::models::model256::Aes256Gcm>(gcm_256, cpu),
+        model::<gcm::models::model512::Aes128Gcm>(gcm_128, cpu),
+        model::<gcm::models::model512::Aes256Gcm>(gcm_256, cpu),
         model::<Ccm<ccm::Model256, 16>>(ccm_128, cpu),
         model::<Ccm<ccm::Model512, 16>>(ccm_128, cpu),
     ]
