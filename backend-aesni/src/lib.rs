@@ -3,7 +3,8 @@
 //! AES-GCM, ChaCha20-Poly1305 and AES-CCM as kernels of intrinsics, each in several widths;
 //! the widest that this CPU has is chosen when a key is made. There are records only: key
 //! exchange, hashes and signatures come from other backends, and so do suites that this CPU
-//! has no kernel for.
+//! has no kernel for. On x86-64 that are all suites where there is no AVX: the narrowest kernels
+//! take its three-operand instructions, and CPUs with AES-NI but without AVX are older than 2011.
 //!
 //! | module | what it does |
 //! |---|---|

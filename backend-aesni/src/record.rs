@@ -294,7 +294,14 @@ mod tests {
             assert_eq!(one, expected);
 
             let opened = key.open(0, &[], &mut out.clone());
-            assert_eq!(opened, if len > 100 { Err(Error::BadTag) } else { Ok(len) });
+            assert_eq!(
+                opened,
+                if len > 100 {
+                    Err(Error::BadTag)
+                } else {
+                    Ok(len)
+                }
+            );
             let mut first = [7; 50];
             let record = |in_out| OpenRecord {
                 sequence: 0,

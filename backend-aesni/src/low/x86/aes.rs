@@ -66,11 +66,10 @@ pub(super) fn expand128(key: &[u8; 16], out: &mut [Block; 11]) {
 /// The fifteen round keys of a 256-bit key.
 #[target_feature(enable = "aes,ssse3")]
 pub(super) fn expand256(key: &[u8; 32], out: &mut [Block; 15]) {
-    let (low, high) = key.split_at(16);
-    // The halves have 16 bytes each.
-    let half = |half: &[u8]| half.try_into().unwrap_or_default();
-    let (low, high): (Block, Block) = (half(low), half(high));
-    let (mut even, mut odd) = (load(&low), load(&high));
+    let ([low, high], []) = key.as_chunks() else {
+        unreachable!("two halves");
+    };
+    let (mut even, mut odd) = (load(low), load(high));
     store(&mut out[0], even);
     store(&mut out[1], odd);
     macro_rules! round {
