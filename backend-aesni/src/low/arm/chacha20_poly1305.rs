@@ -4,8 +4,8 @@ use core::arch::aarch64::*;
 use core::arch::aarch64::{vaddq_u32 as add, veorq_u32 as xor};
 
 use crate::low::chacha20_poly1305::{
-    BLOCK, Blocks, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Poly1305, State, few,
-    quarter_rounds,
+    BLOCK, Blocks, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Lanes, Poly1305,
+    State, few, quarter_rounds,
 };
 use crate::low::cpu::Neon;
 use crate::low::inout::InOut;
@@ -17,6 +17,7 @@ impl Engine for Neon {
     const DETAIL: &'static str = "NEON";
     const PASS: usize = PASS;
     const GROUP: usize = 16;
+    const BESIDE: usize = 20 * 16;
     type Sum = Poly1305;
 
     fn few(self, state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16] {
@@ -41,6 +42,22 @@ impl Engine for Neon {
         unsafe { pass(state, text, sum, ciphertext) }
     }
 
+    fn blocks(
+        self,
+        state: &State,
+        lanes: &Lanes,
+        keystream: &mut [u8],
+        sum: &mut Poly1305,
+        behind: &[u8],
+    ) {
+        // SAFETY: the token proves the features.
+        unsafe { blocks_of_lanes(state, lanes, keystream, sum, behind) }
+    }
+
+    fn xor(self, text: &mut [u8], keystream: &[u8]) {
+        crate::low::chacha20_poly1305::xor(text, keystream);
+    }
+
     fn add(self, sum: &mut Poly1305, bytes: &[u8]) {
         sum.padded(bytes);
     }
@@ -51,6 +68,10 @@ impl Engine for Neon {
 
     fn wipe(self) {
         crate::low::wipe::traces::<5120>();
+    }
+
+    fn wipe_batch(self) {
+        crate::low::wipe::traces::<12288>();
     }
 
     fn wipe_few(self) {
@@ -104,19 +125,28 @@ fn rotate_7(v: uint32x4_t) -> uint32x4_t {
     vsriq_n_u32::<25>(vshlq_n_u32::<7>(v), v)
 }
 
-/// Four blocks, each as its four rows: in a register for each word of the state until they are
-/// done, with a lane for each block.
+/// Four blocks, each as its four rows: those of `lanes`, or those that follow the state. In a
+/// register for each word of the state until they are done, with a lane for each block.
 ///
 /// Every double round adds two of `blocks`.
 #[inline]
 #[target_feature(enable = "neon")]
-fn four_blocks(state: &State, blocks: &mut Blocks<'_>) -> [[uint8x16_t; 4]; 4] {
-    let State(state) = state;
+fn four_blocks(
+    State(state): &State,
+    lanes: Option<&Lanes>,
+    blocks: &mut Blocks<'_>,
+) -> [[uint8x16_t; 4]; 4] {
     let mut start = [vdupq_n_u32(0); 16];
     for (register, word) in start.iter_mut().zip(state) {
         *register = vdupq_n_u32(*word);
     }
-    start[12] = add(start[12], words(&[0, 1, 2, 3]));
+    if let Some(Lanes(lanes)) = lanes {
+        for (register, [a, b, c, d, ..]) in start[12..].iter_mut().zip(lanes) {
+            *register = words(&[*a, *b, *c, *d]);
+        }
+    } else {
+        start[12] = add(start[12], words(&[0, 1, 2, 3]));
+    }
 
     let mut v = start;
     for _ in 0..10 {
@@ -169,11 +199,9 @@ fn transpose([a, b, c, d]: [uint32x4_t; 4]) -> [uint8x16_t; 4] {
 #[target_feature(enable = "neon")]
 fn pass(state: &State, mut text: InOut<'_>, sum: &mut Poly1305, ciphertext: &Ciphertext<'_>) {
     let mut blocks = Blocks::new(sum, ciphertext.of(text.input()));
-    let keystream = four_blocks(state, &mut blocks);
+    let keystream = four_blocks(state, None, &mut blocks);
     blocks.finish(sum);
-    let Some(mut text) = text.take::<PASS>() else {
-        return;
-    };
+    let mut text = text.take::<PASS>().expect("a pass");
     for (n, rows) in keystream.into_iter().enumerate() {
         for (row, key) in rows.into_iter().enumerate() {
             let at = n * BLOCK + row * 16;
@@ -201,7 +229,20 @@ fn make_keystream(
     behind: &[u8],
 ) {
     let mut blocks = Blocks::new(sum, behind);
-    write(keystream, four_blocks(state, &mut blocks));
+    write(keystream, four_blocks(state, None, &mut blocks));
+    blocks.finish(sum);
+}
+
+#[target_feature(enable = "neon")]
+fn blocks_of_lanes(
+    state: &State,
+    lanes: &Lanes,
+    keystream: &mut [u8],
+    sum: &mut Poly1305,
+    behind: &[u8],
+) {
+    let mut blocks = Blocks::new(sum, behind);
+    write(keystream, four_blocks(state, Some(lanes), &mut blocks));
     blocks.finish(sum);
 }
 
@@ -209,11 +250,11 @@ fn make_keystream(
 fn seal_or_open_few(state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16] {
     let mut keystream = Keystream([0; BLOCK + FEW]);
     let (head, tail) = keystream.0.split_at_mut(PASS);
-    write(head, four_blocks(state, &mut Blocks::none()));
+    write(head, four_blocks(state, None, &mut Blocks::none()));
     if text.len() > PASS - BLOCK {
         let mut state = state.clone();
         state.skip(PASS);
-        write(tail, four_blocks(&state, &mut Blocks::none()));
+        write(tail, four_blocks(&state, None, &mut Blocks::none()));
     }
     few(&keystream, aad, text, direction)
 }

@@ -6,7 +6,7 @@
 //! Every other pass authenticates one piece of ciphertext while it makes keystream for another:
 //! the piece before it when sealing, its own piece when opening.
 
-mod partial;
+mod batch;
 mod poly1305;
 
 use core::ops::Range;
@@ -14,10 +14,12 @@ use core::ops::Range;
 use crypto_api::{NONCE_LEN, OpenRecord, SealRecord};
 use zeroize::{Zeroize, Zeroizing};
 
+pub(crate) use batch::Lanes;
+use batch::{GROUP, SHORT};
 pub(crate) use poly1305::{Blocks, Poly1305};
 
 use super::inout::InOut;
-use super::{verify, wipe};
+use super::{partial, verify, wipe};
 use crate::record::{Iv, Kernel, split_tag};
 
 /// Quarter rounds (RFC 8439, section 2.1), each on a set of four registers, with the `add`,
@@ -109,7 +111,7 @@ impl Ciphertext<'_> {
     pub(crate) fn of<'s>(&'s self, input: &'s [u8]) -> &'s [u8] {
         match self {
             Self::Behind(bytes) => bytes,
-            Self::Own(range) => input.get(range.clone()).unwrap_or_default(),
+            Self::Own(range) => &input[range.clone()],
         }
     }
 }
@@ -122,6 +124,8 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
     const PASS: usize;
     /// Bytes are added to a sum in multiples of this length, [`MAX_GROUP`] at the most.
     const GROUP: usize;
+    /// Bytes that are added beside a pass and take no time of their own.
+    const BESIDE: usize;
     /// A sum in the form that many bytes are added to.
     type Sum: From<Poly1305>;
 
@@ -139,9 +143,22 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
         behind: &[u8],
     );
 
-    /// Encrypts the first [`PASS`](Engine::PASS) bytes of `text`, or nothing if it is shorter;
-    /// meanwhile adds `ciphertext` to `sum`.
+    /// Encrypts the first [`PASS`](Engine::PASS) bytes of `text`, which has as many; meanwhile adds `ciphertext` to `sum`.
     fn pass(self, state: &State, text: InOut<'_>, sum: &mut Self::Sum, ciphertext: &Ciphertext<'_>);
+
+    /// Makes a block for each of `lanes`, [`PASS`](Engine::PASS) bytes, that differs from
+    /// `state` in counter and nonce; meanwhile adds `behind` to `sum`.
+    fn blocks(
+        self,
+        state: &State,
+        lanes: &Lanes,
+        keystream: &mut [u8],
+        sum: &mut Self::Sum,
+        behind: &[u8],
+    );
+
+    /// Encrypts `text`, which is not longer than `keystream`.
+    fn xor(self, text: &mut [u8], keystream: &[u8]);
 
     /// Adds `bytes`, whole groups, to `sum`.
     fn add(self, sum: &mut Self::Sum, bytes: &[u8]);
@@ -154,6 +171,9 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
 
     /// The same after [`few`](Engine::few) bytes.
     fn wipe_few(self);
+
+    /// The same after a batch.
+    fn wipe_batch(self);
 }
 
 /// The longest group of any engine, in bytes.
@@ -196,7 +216,7 @@ pub(crate) fn few(
     if !rest.is_empty()
         && let Some(key) = keys.next()
     {
-        let mask = (1 << (8 * rest.len())) - 1;
+        let mask = partial::mask(rest.len());
         let input = partial::load(rest);
         let output = input ^ (u128::from_le_bytes(*key) & mask);
         partial::store(rest, output);
@@ -207,7 +227,9 @@ pub(crate) fn few(
 
 /// Encrypts `text`, which is not longer than `keystream`.
 #[inline(always)]
-fn xor(text: &mut [u8], keystream: &[u8]) {
+pub(crate) fn xor(text: &mut [u8], keystream: &[u8]) {
+    // Else plaintext would stay.
+    assert!(text.len() <= keystream.len());
     let (blocks, rest) = text.as_chunks_mut::<16>();
     let mut keys = keystream.as_chunks::<16>().0.iter();
     for (block, key) in blocks.iter_mut().zip(&mut keys) {
@@ -353,6 +375,24 @@ impl<E: Engine> ChaCha20Poly1305<E> {
     }
 }
 
+impl<E: Engine> ChaCha20Poly1305<E> {
+    /// Encrypts what was decrypted: a record whose turn it is not yet.
+    #[inline(never)]
+    fn put_back(&self, iv: &Iv, record: &mut OpenRecord<'_>) {
+        let mut state = State::new(&self.key, &iv.nonce(record.sequence));
+        state.skip(BLOCK);
+        let mut keystream = Keystream([0; KEYSTREAM]);
+        let mut nothing = E::Sum::from(Poly1305::new(&[0; BLOCK]));
+        let (text, _) = split_tag::<Self>(record.in_out);
+        for piece in text.chunks_mut(E::PASS) {
+            self.engine
+                .keystream(&state, piece.len(), &mut keystream.0, &mut nothing, &[]);
+            xor(piece, &keystream.0);
+            state.skip(E::PASS);
+        }
+    }
+}
+
 /// `len` without what fills no group.
 fn whole<E: Engine>(len: usize) -> usize {
     len - len % E::GROUP
@@ -388,6 +428,24 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
         }
     }
 
+    fn seal_batch(&self, iv: &Iv, records: &mut [SealRecord<'_>]) {
+        let mut rest = records;
+        while let [first, ..] = rest {
+            let len = first.plaintext_len();
+            let ahead = rest.iter().take(GROUP);
+            let short = ahead.take_while(|record| record.plaintext_len() <= SHORT);
+            let count = short.count().max(1);
+            let (group, behind) = rest.split_at_mut(count);
+            match group {
+                [record] if len > FEW => self.seal_many(iv, record),
+                [record] => self.seal_few(iv, record),
+                _ => self.seal_group(iv, group),
+            }
+            rest = behind;
+        }
+        self.engine.wipe_batch();
+    }
+
     fn open(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
         if record.in_out.len() > FEW + Self::TAG_LEN {
             let is_right = self.open_many(iv, record);
@@ -398,5 +456,36 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
             self.engine.wipe_few();
             is_right
         }
+    }
+
+    fn open_batch(&self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
+        let mut opened = 0;
+        while opened < records.len() {
+            let rest = &mut records[opened..];
+            let text_len = |record: &OpenRecord<'_>| record.in_out.len() - Self::TAG_LEN;
+            let ahead = rest.iter().take(GROUP);
+            let short = ahead.take_while(|record| text_len(record) <= SHORT);
+            let count = short.count().max(1);
+            let good = match &mut rest[..count] {
+                [record] => {
+                    let is_right = if text_len(record) > FEW {
+                        self.open_many(iv, record)
+                    } else {
+                        self.open_few(iv, record)
+                    };
+                    if !is_right && opened > 0 {
+                        self.put_back(iv, record);
+                    }
+                    usize::from(is_right)
+                }
+                group => self.open_group(iv, group),
+            };
+            opened += good;
+            if good < count {
+                break;
+            }
+        }
+        self.engine.wipe_batch();
+        opened
     }
 }

@@ -5,7 +5,7 @@
 
 use zeroize::Zeroize;
 
-use super::partial;
+use crate::low::partial;
 
 /// The sum so far under a key that is used once.
 #[derive(Clone)]

@@ -5,8 +5,8 @@ use core::arch::x86_64::*;
 use core::arch::x86_64::{_mm256_add_epi32 as add, _mm256_xor_si256 as xor};
 
 use crate::low::chacha20_poly1305::{
-    BLOCK, Blocks, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Poly1305, State, few,
-    quarter_rounds,
+    BLOCK, Blocks, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Lanes, Poly1305,
+    State, few, quarter_rounds,
 };
 use crate::low::cpu::Avx2;
 use crate::low::inout::InOut;
@@ -14,10 +14,15 @@ use crate::low::inout::InOut;
 /// Bytes of eight blocks.
 const PASS: usize = 8 * BLOCK;
 
+/// How deep the frames of one record go, in bytes. More without optimisation, where registers
+/// are handed on in memory.
+const SPILLS: usize = if cfg!(debug_assertions) { 8192 } else { 4608 };
+
 impl Engine for Avx2 {
     const DETAIL: &'static str = "AVX2";
     const PASS: usize = PASS;
     const GROUP: usize = 16;
+    const BESIDE: usize = 30 * 16;
     type Sum = Poly1305;
 
     fn few(self, state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16] {
@@ -42,6 +47,23 @@ impl Engine for Avx2 {
         unsafe { pass(state, text, sum, ciphertext) }
     }
 
+    fn blocks(
+        self,
+        state: &State,
+        lanes: &Lanes,
+        keystream: &mut [u8],
+        sum: &mut Poly1305,
+        behind: &[u8],
+    ) {
+        // SAFETY: the token proves the features.
+        unsafe { blocks_of_lanes(state, lanes, keystream, sum, behind) }
+    }
+
+    fn xor(self, text: &mut [u8], keystream: &[u8]) {
+        // SAFETY: the token proves the features.
+        unsafe { encrypt(text, keystream) }
+    }
+
     fn add(self, sum: &mut Poly1305, bytes: &[u8]) {
         // SAFETY: the token proves the features.
         unsafe { authenticate(sum, bytes) }
@@ -52,7 +74,11 @@ impl Engine for Avx2 {
     }
 
     fn wipe(self) {
-        crate::low::wipe::traces::<4096>();
+        crate::low::wipe::traces::<SPILLS>();
+    }
+
+    fn wipe_batch(self) {
+        crate::low::wipe::traces::<12288>();
     }
 
     fn wipe_few(self) {
@@ -128,18 +154,29 @@ fn rotate_7(v: __m256i) -> __m256i {
     _mm256_or_si256(_mm256_slli_epi32::<7>(v), _mm256_srli_epi32::<25>(v))
 }
 
-/// A register for each word of the state, a lane for each of eight blocks.
+/// A register for each word of the state, a lane for each of eight blocks: of `lanes`, or those
+/// that follow the state.
 ///
 /// Every double round adds three of `blocks`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn eight_blocks(state: &State, blocks: &mut Blocks<'_>) -> [__m256i; 16] {
-    let State(words) = state;
+fn eight_blocks(
+    State(words): &State,
+    lanes: Option<&Lanes>,
+    blocks: &mut Blocks<'_>,
+) -> [__m256i; 16] {
     let mut start = [_mm256_setzero_si256(); 16];
     for (register, word) in start.iter_mut().zip(words) {
         *register = _mm256_set1_epi32(word.cast_signed());
     }
-    start[12] = _mm256_add_epi32(start[12], _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    if let Some(Lanes(lanes)) = lanes {
+        for (register, lanes) in start[12..].iter_mut().zip(lanes) {
+            // SAFETY: more words than that are readable there.
+            *register = unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) };
+        }
+    } else {
+        start[12] = add(start[12], _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    }
 
     let mut v = start;
     for _ in 0..10 {
@@ -201,11 +238,9 @@ fn halves(v: [__m256i; 16]) -> [[__m256i; 8]; 2] {
 #[target_feature(enable = "avx2")]
 fn pass(state: &State, mut text: InOut<'_>, sum: &mut Poly1305, ciphertext: &Ciphertext<'_>) {
     let mut blocks = Blocks::new(sum, ciphertext.of(text.input()));
-    let keystream = halves(eight_blocks(state, &mut blocks));
+    let keystream = halves(eight_blocks(state, None, &mut blocks));
     blocks.finish(sum);
-    let Some(mut text) = text.take::<PASS>() else {
-        return;
-    };
+    let mut text = text.take::<PASS>().expect("a pass");
     for (half, blocks) in keystream.into_iter().enumerate() {
         for (n, key) in blocks.into_iter().enumerate() {
             let at = n * BLOCK + half * 32;
@@ -223,22 +258,48 @@ fn make_keystream(
     sum: &mut Poly1305,
     behind: &[u8],
 ) {
+    let count = len.div_ceil(BLOCK);
+    if count > 6 {
+        return blocks_of_lanes(state, &Lanes::following(state), keystream, sum, behind);
+    }
     let mut blocks = Blocks::new(sum, behind);
-    match len.div_ceil(BLOCK) {
+    match count {
         0..=2 => pairs::<1>(state, keystream, &mut blocks),
         3..=4 => pairs::<2>(state, keystream, &mut blocks),
-        5..=6 => pairs::<3>(state, keystream, &mut blocks),
-        _ => {
-            let [low, high] = halves(eight_blocks(state, &mut blocks));
-            let (chunks, _) = keystream.as_chunks_mut::<32>();
-            let (chunks, _) = chunks.as_chunks_mut::<2>();
-            for ((block, low), high) in chunks.iter_mut().zip(low).zip(high) {
-                store(&mut block[0], low);
-                store(&mut block[1], high);
-            }
-        }
+        _ => pairs::<3>(state, keystream, &mut blocks),
     }
     blocks.finish(sum);
+}
+
+// Called wherever no text is at hand, so that it is compiled once, in place.
+#[inline(never)]
+#[target_feature(enable = "avx2")]
+fn blocks_of_lanes(
+    state: &State,
+    lanes: &Lanes,
+    keystream: &mut [u8],
+    sum: &mut Poly1305,
+    behind: &[u8],
+) {
+    let mut blocks = Blocks::new(sum, behind);
+    let [low, high] = halves(eight_blocks(state, Some(lanes), &mut blocks));
+    blocks.finish(sum);
+    let (chunks, _) = keystream.as_chunks_mut::<32>();
+    let (chunks, _) = chunks.as_chunks_mut::<2>();
+    for ((block, low), high) in chunks.iter_mut().zip(low).zip(high) {
+        store(&mut block[0], low);
+        store(&mut block[1], high);
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn encrypt(text: &mut [u8], keystream: &[u8]) {
+    let (blocks, rest) = text.as_chunks_mut::<32>();
+    let (keys, behind) = keystream.split_at(blocks.len() * 32);
+    for (block, key) in blocks.iter_mut().zip(keys.as_chunks().0) {
+        store(block, xor(load(block), load(key)));
+    }
+    crate::low::chacha20_poly1305::xor(rest, behind);
 }
 
 /// Keystream of `N` pairs of blocks: a register for each row of a pair's two states, which

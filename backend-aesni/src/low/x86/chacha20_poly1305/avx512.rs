@@ -5,7 +5,7 @@ use core::arch::x86_64::{_mm512_add_epi32 as add, _mm512_xor_si512 as xor};
 
 use super::ifma::{self, GROUP, Groups, Sum};
 use crate::low::chacha20_poly1305::{
-    BLOCK, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Poly1305, State, few,
+    BLOCK, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Lanes, Poly1305, State, few,
     quarter_rounds,
 };
 use crate::low::cpu::Ifma;
@@ -14,10 +14,17 @@ use crate::low::inout::InOut;
 /// Bytes of sixteen blocks.
 const PASS: usize = 16 * BLOCK;
 
+/// How deep the frames of one record go, in bytes; of few bytes; and of a batch. More without
+/// optimisation, where registers are handed on in memory.
+const SPILLS: usize = if cfg!(debug_assertions) { 12288 } else { 8704 };
+const SPILLS_FEW: usize = 4096;
+const SPILLS_BATCH: usize = if cfg!(debug_assertions) { 16384 } else { 12288 };
+
 impl Engine for Ifma {
     const DETAIL: &'static str = "AVX-512, IFMA";
     const PASS: usize = PASS;
     const GROUP: usize = GROUP;
+    const BESIDE: usize = 10 * GROUP;
     type Sum = Sum;
 
     fn few(self, state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16] {
@@ -42,6 +49,23 @@ impl Engine for Ifma {
         unsafe { pass(state, text, sum, ciphertext) }
     }
 
+    fn blocks(
+        self,
+        state: &State,
+        lanes: &Lanes,
+        keystream: &mut [u8],
+        sum: &mut Sum,
+        behind: &[u8],
+    ) {
+        // SAFETY: the token proves the features.
+        unsafe { blocks_of_lanes(state, lanes, keystream, sum, behind) }
+    }
+
+    fn xor(self, text: &mut [u8], keystream: &[u8]) {
+        // SAFETY: the token proves the features.
+        unsafe { encrypt(text, keystream) }
+    }
+
     fn add(self, sum: &mut Sum, bytes: &[u8]) {
         // SAFETY: the token proves the features.
         unsafe { authenticate(sum, bytes) }
@@ -53,11 +77,15 @@ impl Engine for Ifma {
     }
 
     fn wipe(self) {
-        crate::low::wipe::traces::<{ if cfg!(debug_assertions) { 12288 } else { 8192 } }>();
+        crate::low::wipe::traces::<SPILLS>();
+    }
+
+    fn wipe_batch(self) {
+        crate::low::wipe::traces::<SPILLS_BATCH>();
     }
 
     fn wipe_few(self) {
-        crate::low::wipe::traces::<4096>();
+        crate::low::wipe::traces::<SPILLS_FEW>();
     }
 }
 
@@ -99,19 +127,30 @@ fn rotate_7(v: __m512i) -> __m512i {
     _mm512_rol_epi32::<7>(v)
 }
 
-/// A register for each word of the state, a lane for each of sixteen blocks.
+/// A register for each word of the state, a lane for each of sixteen blocks: of `lanes`, or
+/// those that follow the state.
 ///
 /// Every double round adds one of `groups`.
 #[inline]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512ifma")]
-fn sixteen_blocks(state: &State, groups: &mut Groups<'_>) -> [__m512i; 16] {
-    let State(words) = state;
+fn sixteen_blocks(
+    State(words): &State,
+    lanes: Option<&Lanes>,
+    groups: &mut Groups<'_>,
+) -> [__m512i; 16] {
     let mut start = [_mm512_setzero_si512(); 16];
     for (register, word) in start.iter_mut().zip(words) {
         *register = _mm512_set1_epi32(word.cast_signed());
     }
-    let counters = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    start[12] = add(start[12], counters);
+    if let Some(Lanes(lanes)) = lanes {
+        for (register, lanes) in start[12..].iter_mut().zip(lanes) {
+            // SAFETY: as many words are readable there.
+            *register = unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) };
+        }
+    } else {
+        let counters = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        start[12] = add(start[12], counters);
+    }
 
     let mut v = start;
     for _ in 0..10 {
@@ -188,11 +227,9 @@ fn transpose(v: [__m512i; 16]) -> [[__m512i; 4]; 4] {
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512ifma")]
 fn pass(state: &State, mut text: InOut<'_>, sum: &mut Sum, ciphertext: &Ciphertext<'_>) {
     let mut groups = Groups::new(sum, ciphertext.of(text.input()));
-    let keystream = transpose(sixteen_blocks(state, &mut groups));
+    let keystream = transpose(sixteen_blocks(state, None, &mut groups));
     groups.finish(sum);
-    let Some(mut text) = text.take::<PASS>() else {
-        return;
-    };
+    let mut text = text.take::<PASS>().expect("a pass");
     for (n, blocks) in keystream.into_iter().enumerate() {
         for (quarter, key) in blocks.into_iter().enumerate() {
             let at = (n + 4 * quarter) * BLOCK;
@@ -210,21 +247,51 @@ fn make_keystream(
     sum: &mut Sum,
     behind: &[u8],
 ) {
+    let blocks = len.div_ceil(BLOCK);
+    if blocks > 8 {
+        return blocks_of_lanes(state, &Lanes::following(state), keystream, sum, behind);
+    }
     let mut groups = Groups::new(sum, behind);
-    match len.div_ceil(BLOCK) {
+    match blocks {
         0..=4 => quads::<1>(state, keystream, &mut groups),
-        5..=8 => quads::<2>(state, keystream, &mut groups),
-        _ => {
-            let blocks = transpose(sixteen_blocks(state, &mut groups));
-            let (chunks, _) = keystream.as_chunks_mut::<BLOCK>();
-            for (n, blocks) in blocks.into_iter().enumerate() {
-                for (chunk, block) in chunks.iter_mut().skip(n).step_by(4).zip(blocks) {
-                    store(chunk, block);
-                }
-            }
-        }
+        _ => quads::<2>(state, keystream, &mut groups),
     }
     groups.finish(sum);
+}
+
+// Called wherever no text is at hand, so that it is compiled once, in place.
+#[inline(never)]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512ifma")]
+fn blocks_of_lanes(
+    state: &State,
+    lanes: &Lanes,
+    keystream: &mut [u8],
+    sum: &mut Sum,
+    behind: &[u8],
+) {
+    let mut groups = Groups::new(sum, behind);
+    let blocks = transpose(sixteen_blocks(state, Some(lanes), &mut groups));
+    groups.finish(sum);
+    let (chunks, _) = keystream.as_chunks_mut::<BLOCK>();
+    for (n, blocks) in blocks.into_iter().enumerate() {
+        for (chunk, block) in chunks.iter_mut().skip(n).step_by(4).zip(blocks) {
+            store(chunk, block);
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512ifma")]
+fn encrypt(text: &mut [u8], keystream: &[u8]) {
+    // Else plaintext would stay.
+    assert!(text.len() <= keystream.len());
+    let (blocks, rest) = text.as_chunks_mut::<BLOCK>();
+    let mut keys = keystream.as_chunks::<BLOCK>().0.iter();
+    for (block, key) in blocks.iter_mut().zip(&mut keys) {
+        store(block, xor(load(block), load(key)));
+    }
+    if let Some(key) = keys.next() {
+        crate::low::chacha20_poly1305::xor(rest, key);
+    }
 }
 
 /// Keystream of `N` times four blocks: a register for each row of four states, which takes
