@@ -1,11 +1,18 @@
 //! The same bytes as another implementation gives, whatever the shape of the record.
 
-use crypto_api::{Error, OpenRecord, Payload, RecordAead, SealRecord, Trailer};
+use crypto_api::{CipherSuite, Error, OpenRecord, Payload, RecordAead, SealRecord, Trailer};
 
 use crate::{Numbers, Secrets, soft};
 
-/// Every length up to this one, in bytes: more than two strides of the widest kernel.
-const EVERY: usize = 1100;
+/// Every length up to this one, in bytes: more than two strides of the widest kernel, and more
+/// than two passes of ChaCha20's.
+fn every(id: CipherSuite) -> usize {
+    match id {
+        CipherSuite::TLS_CHACHA20_POLY1305_SHA256 => 2200,
+        _ => 1100,
+    }
+}
+
 /// The longest record, in bytes.
 const LONGEST: usize = 40_000;
 
@@ -23,7 +30,7 @@ fn every_length_and_tail() {
         let secrets = Secrets::new(&mut numbers, ours);
         let text = numbers.bytes(LONGEST);
         let longer = (0..60).map(|_| numbers.up_to(LONGEST)).collect::<Vec<_>>();
-        for len in (0..=EVERY)
+        for len in (0..=every(kernel.id))
             .chain([16_383, 16_384, 16_385, LONGEST])
             .chain(longer)
         {
@@ -67,6 +74,71 @@ fn a_record_whose_counters_carry() {
         );
         let opened = secrets.open(ours, 1, &[], &sealed);
         assert!(opened.is_ok_and(|opened| opened == text), "{by}");
+    }
+}
+
+/// Ciphertext and additional data that make the sums of an authenticator as large as they get.
+#[test]
+fn ciphertext_of_ones_alone() {
+    for kernel in backend_aesni::kernels_unchecked() {
+        let mut numbers = Numbers(8);
+        let (ours, theirs) = (&*kernel.aead, &*soft(kernel.id).aead);
+        let by = ours.implementation();
+        for len in [64, 320, 1024, 5000] {
+            for _ in 0..20 {
+                let secrets = Secrets::new(&mut numbers, ours);
+                let seal =
+                    |aead, text: &[u8]| secrets.seal(aead, 2, &[0xff; 64], text.into(), PLAIN);
+                let mut text = seal(theirs, &vec![0; len]);
+                text.truncate(len);
+                text.iter_mut().for_each(|byte| *byte ^= 0xff);
+                let sealed = seal(ours, &text);
+                assert!(
+                    sealed[..len].iter().all(|byte| *byte == 0xff),
+                    "{by}: {len}"
+                );
+                assert!(sealed == seal(theirs, &text), "{by}: {len}");
+                let opened = secrets.open(ours, 2, &[0xff; 64], &sealed);
+                assert!(opened.is_ok_and(|opened| opened == text), "{by}: {len}");
+            }
+        }
+    }
+}
+
+/// Payloads and records at every distance from a boundary of 64 bytes, which do not touch what
+/// is around them.
+#[test]
+fn every_alignment() {
+    for kernel in backend_aesni::kernels_unchecked() {
+        let mut numbers = Numbers(9);
+        let ours = &*kernel.aead;
+        let by = ours.implementation();
+        let secrets = Secrets::new(&mut numbers, ours);
+        for len in [40, 300, 2000] {
+            let text = numbers.bytes(len);
+            let expected = secrets.seal(ours, 1, &[5; 5], text[..].into(), PLAIN);
+            for offset in 0..64 {
+                let from = [vec![0; offset], text.clone()].concat();
+                let mut buffer = vec![0xaa; offset + expected.len() + 64];
+                let (front, out) = buffer.split_at_mut(offset);
+                let (out, behind) = out.split_at_mut(expected.len());
+                let mut sealer = ours.sealer(&secrets.key, &secrets.iv).unwrap();
+                let mut record = SealRecord {
+                    sequence: 1,
+                    aad: &[5; 5],
+                    payload: from[offset..].into(),
+                    trailer: PLAIN,
+                    out,
+                };
+                sealer.seal(&mut record).unwrap();
+                assert!(*out == expected, "{by}: {len} at {offset}");
+                let mut opener = ours.opener(&secrets.key, &secrets.iv).unwrap();
+                assert_eq!(opener.open(1, &[5; 5], out), Ok(len));
+                assert!(out[..len] == text, "{by}: {len} at {offset}");
+                let mut around = front.iter().chain(&*behind);
+                assert!(around.all(|byte| *byte == 0xaa), "{by}: {len} at {offset}");
+            }
+        }
     }
 }
 
@@ -132,24 +204,34 @@ fn batches_of_every_shape() {
                 })
                 .collect();
             let first = numbers.next() >> 1;
+            let trailer = Trailer {
+                padding: [0, 1, 0, 0, 200][round % 5],
+                ..Trailer::content_type(23)
+            };
+            // Some in one piece, some in two.
+            let pieces: Vec<_> = texts
+                .iter()
+                .map(|text| text.split_at(text.len() / [1, 1, 3][round % 3]))
+                .map(|(front, back)| [front, back])
+                .collect();
             let mut outs: Vec<_> = texts
                 .iter()
-                .map(|text| vec![0xee; text.len() + 1 + ours.tag_len()])
+                .map(|text| vec![0xee; text.len() + trailer.len() + ours.tag_len()])
                 .collect();
             let headers: Vec<_> = outs
                 .iter()
                 .map(|out| [23, 3, 3, (out.len() >> 8) as u8, out.len() as u8])
                 .collect();
-            let mut records: Vec<_> = texts
+            let mut records: Vec<_> = pieces
                 .iter()
                 .zip(&mut outs)
                 .zip(&headers)
                 .zip(first..)
-                .map(|(((text, out), aad), sequence)| SealRecord {
+                .map(|(((pieces, out), aad), sequence)| SealRecord {
                     sequence,
                     aad,
-                    payload: text[..].into(),
-                    trailer: Trailer::content_type(23),
+                    payload: Payload::from_slices(pieces),
+                    trailer,
                     out,
                 })
                 .collect();
@@ -159,13 +241,7 @@ fn batches_of_every_shape() {
                 .unwrap();
             for (((text, out), aad), sequence) in texts.iter().zip(&outs).zip(&headers).zip(first..)
             {
-                let single = secrets.seal(
-                    ours,
-                    sequence,
-                    aad,
-                    text[..].into(),
-                    Trailer::content_type(23),
-                );
+                let single = secrets.seal(ours, sequence, aad, text[..].into(), trailer);
                 assert!(
                     *out == single,
                     "{by}: {count} records, one of {} bytes",
@@ -212,7 +288,7 @@ fn open_again(
         let lens: Vec<_> = records.iter().map(|record| record.plaintext_len).collect();
         if done == bad {
             assert_eq!(outcome, Err(Error::BadTag), "{by}");
-            let text_len = texts[bad].len() + 1;
+            let text_len = outs[bad].len() - ours.tag_len();
             assert!(outs[bad][..text_len].iter().all(|byte| *byte == 0), "{by}");
             assert!(outs[bad + 1..] == sealed[bad + 1..], "{by}");
             return;
@@ -221,7 +297,10 @@ fn open_again(
         assert!((1..=bad - done).contains(&opened), "{by}: {opened}");
         for (at, len) in (done..done + opened).zip(lens) {
             let (plaintext, _) = outs[at].split_at(len);
-            assert_eq!(plaintext.split_last(), Some((&23, &texts[at][..])), "{by}");
+            let (text, trailer) = plaintext.split_at(texts[at].len());
+            assert!(text == texts[at], "{by}: opened");
+            let (content_type, padding) = trailer.split_first().unwrap();
+            assert!(*content_type == 23 && padding.iter().all(|byte| *byte == 0));
         }
         done += opened;
         assert!(
