@@ -226,13 +226,25 @@ fn key_schedule() {
     let finished = client.finished(&until_finished).unwrap();
     assert!(finished == trace.get("client_finished")[4..]);
 
-    let (client, server, _) = handshake
+    let (client, server, exporter) = handshake
         .into_master()
         .and_then(|master| master.into_traffic(&until_finished, &log))
         .unwrap();
     trace.check_keys("client_application", &client);
     trace.check_keys("server_application", &server);
     assert_eq!(logged, recorded_secrets());
+    // The RFC exports nothing. Computed of its exporter secret with Python's hmac and hashlib.
+    let mut exported = [0; 48];
+    exporter
+        .export(b"EXPERIMENTAL", b"context", &mut exported)
+        .unwrap();
+    let expected = u128::to_be_bytes;
+    assert_eq!(exported[..16], expected(0x88c27b64a196f1fceddaaf874d7695f2));
+    assert_eq!(
+        exported[16..32],
+        expected(0x76d9c7eee204d52caa52d7fb789edf0d)
+    );
+    assert_eq!(exported[32..], expected(0x925d35367dd70807a4047fce9d69a2cf));
 
     the_ticket_as_a_record(&trace, &server);
 }
