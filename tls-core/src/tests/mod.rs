@@ -1,10 +1,13 @@
 //! Two connections joined in memory, with everything that may take time ready or pending.
 
 mod ahead;
+mod hellos;
 mod mutate;
 mod pair;
 mod records;
 mod rfc8448;
+mod slow;
 mod support;
 mod suspend;
+mod traffic;
 mod wiretap;

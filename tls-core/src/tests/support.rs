@@ -3,7 +3,6 @@
 //! The core parses no certificate, so the tests do without: a "certificate" here is the
 //! bare public key (SubjectPublicKeyInfo), and verifiers take it for what it says.
 
-use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -12,16 +11,17 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::task::{Context, Poll, Waker};
 
 use crypto_api::{
-    CryptoProvider, Implementation, Op, Payload, PendingOp, SecureRandom, SigningKey,
+    CipherSuite, CryptoProvider, Implementation, NamedGroup, Op, Payload, SecureRandom, SigningKey,
 };
 use rustls_pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer,
     UnixTime,
 };
 
+use super::slow::{slow_client, slow_server};
 use crate::config::{CertifiedKey, ClientConfig, ClientSettings, ServerConfig, ServerSettings};
 use crate::verify::{CertificateChain, ClientVerifier, ServerVerifier, VerifiedPeer};
-use crate::{CertificateError, CertificateProblem, Connection, Error, Event};
+use crate::{AlertDescription, CertificateError, CertificateProblem, Connection, Error, Event};
 
 /// An Ed25519 key for tests: the example of RFC 8410, section 10.3.
 pub(crate) const ED25519_PKCS8: &[u8] = &[
@@ -49,18 +49,23 @@ pub(crate) fn certify(key: Arc<dyn SigningKey>) -> Arc<CertifiedKey> {
     Arc::new(CertifiedKey::new(chain, key).unwrap())
 }
 
-/// Trusts any bare public key, but one that is empty or says "refuse me".
+/// Trusts any bare public key, but one that is empty or asks for it.
 #[derive(Debug)]
 pub(crate) struct TrustsKeys;
 
 impl TrustsKeys {
     fn verify(chain: &CertificateChain) -> Result<VerifiedPeer, Error> {
         let spki = chain.first().unwrap().as_ref();
-        if spki.starts_with(b"refuse me") {
-            return Err(Error::Certificate(CertificateError {
-                problem: CertificateProblem::UnknownIssuer,
-                detail: "it asked to be refused".to_string(),
-            }));
+        for (asks, problem) in [
+            (&b"refuse me"[..], CertificateProblem::UnknownIssuer),
+            (b"deny me", CertificateProblem::AccessDenied),
+        ] {
+            if spki.starts_with(asks) {
+                return Err(Error::Certificate(CertificateError {
+                    problem,
+                    detail: "it asked for it".to_string(),
+                }));
+            }
         }
         Ok(VerifiedPeer {
             public_key: SubjectPublicKeyInfoDer::from(spki.to_vec()),
@@ -102,6 +107,12 @@ pub(crate) fn server(settings: ServerSettings) -> Connection {
 pub(crate) fn client(settings: ClientSettings) -> Connection {
     let name = ServerName::try_from("server.example").unwrap();
     Connection::client(Arc::new(ClientConfig::new(settings).unwrap()), name).unwrap()
+}
+
+/// A provider with these and no others.
+pub(crate) fn only(suites: &[CipherSuite], groups: &[NamedGroup]) -> Arc<CryptoProvider> {
+    let provider = backend_soft::provider().only_suites(suites).unwrap();
+    Arc::new(provider.only_groups(groups).unwrap())
 }
 
 /// Takes all that waits to be sent.
@@ -156,38 +167,118 @@ pub(crate) struct Streams {
     pub(crate) server: Vec<u8>,
 }
 
-/// Carries bytes to and fro until both are silent.
-pub(crate) fn shake(client: &mut Connection, server: &mut Connection) -> Result<Streams, Error> {
-    let mut streams = Streams::default();
-    drive(client)?;
-    loop {
-        let to_server = take_output(client);
-        let to_client = take_output(server);
-        if to_server.is_empty() && to_client.is_empty() {
-            return Ok(streams);
+impl Streams {
+    /// Takes what both sides have to say now.
+    fn take(&mut self, client: &mut Connection, server: &mut Connection) -> (Vec<u8>, Vec<u8>) {
+        let (to_server, to_client) = (take_output(client), take_output(server));
+        self.client.extend_from_slice(&to_server);
+        self.server.extend_from_slice(&to_client);
+        (to_server, to_client)
+    }
+
+    /// Carries bytes to and fro until both are silent.
+    fn shake(&mut self, client: &mut Connection, server: &mut Connection) -> Result<(), Error> {
+        drive(client)?;
+        loop {
+            let (to_server, to_client) = self.take(client, server);
+            if to_server.is_empty() && to_client.is_empty() {
+                return Ok(());
+            }
+            feed(server, &to_server)?;
+            feed(client, &to_client)?;
         }
-        streams.client.extend_from_slice(&to_server);
-        streams.server.extend_from_slice(&to_client);
-        feed(server, &to_server)?;
-        feed(client, &to_client)?;
     }
 }
 
-/// Carries bytes to and fro until one side fails; returns its error and what the other one
-/// made of the alert.
-pub(crate) fn shake_and_fail(
-    client: &mut Connection,
-    server: &mut Connection,
-) -> (Error, Option<Error>) {
-    let error = shake(client, server).expect_err("handshake succeeded");
-    let to_server = take_output(client);
-    let to_client = take_output(server);
-    let outcomes = [feed(server, &to_server), feed(client, &to_client)];
-    let alert = outcomes
-        .into_iter()
-        .filter_map(Result::err)
-        .find(|other| matches!(other, Error::AlertReceived(_)));
-    (error, alert)
+/// Carries bytes to and fro until both are silent.
+pub(crate) fn shake(client: &mut Connection, server: &mut Connection) -> Result<Streams, Error> {
+    let mut streams = Streams::default();
+    streams.shake(client, server).map(|()| streams)
+}
+
+/// A handshake that is over.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    pub(crate) client: Connection,
+    pub(crate) server: Connection,
+    /// All bytes, alerts included.
+    pub(crate) streams: Streams,
+    /// Or the error of the side that failed, and what the other one made of its alert.
+    pub(crate) outcome: Result<(), (Error, Option<Error>)>,
+}
+
+impl Handshake {
+    pub(crate) fn new(mut client: Connection, mut server: Connection) -> Self {
+        let mut streams = Streams::default();
+        let outcome = streams.shake(&mut client, &mut server).map_err(|error| {
+            let (to_server, to_client) = streams.take(&mut client, &mut server);
+            let outcomes = [feed(&mut server, &to_server), feed(&mut client, &to_client)];
+            let alert = outcomes
+                .into_iter()
+                .filter_map(Result::err)
+                .find(|other| matches!(other, Error::AlertReceived(_)));
+            (error, alert)
+        });
+        Self {
+            client,
+            server,
+            streams,
+            outcome,
+        }
+    }
+
+    /// The connections, which must be established.
+    #[track_caller]
+    pub(crate) fn established(self) -> (Connection, Connection) {
+        assert_eq!(self.outcome, Ok(()));
+        (self.client, self.server)
+    }
+
+    /// The error, of which the other side must have been told by this alert.
+    #[track_caller]
+    pub(crate) fn refused(self, alert: AlertDescription) -> Error {
+        let (error, told) = self.outcome.expect_err("handshake succeeded");
+        assert_eq!(error.alert(), Some(alert), "{error}");
+        assert_eq!(told, Some(Error::AlertReceived(alert)), "{error}");
+        error
+    }
+}
+
+/// A handshake with each operation ready, and again with each pending for some polls: both
+/// must send the same bytes and end in the same way.
+pub(crate) fn handshakes(
+    client_settings: impl Fn() -> ClientSettings,
+    server_settings: impl Fn() -> ServerSettings,
+) -> [Handshake; 2] {
+    let repeating = |provider: &CryptoProvider, seed| {
+        let random = Repeating::new(seed);
+        Arc::new(CryptoProvider {
+            random,
+            ..provider.clone()
+        })
+    };
+    let both = [0, 3].map(|polls| {
+        let mut ours = client_settings();
+        ours.provider = repeating(&ours.provider, 1);
+        let mut theirs = server_settings();
+        theirs.provider = repeating(&theirs.provider, 2);
+        Handshake::new(
+            client(slow_client(ours, polls)),
+            server(slow_server(theirs, polls)),
+        )
+    });
+    let [ready, pending] = &both;
+    assert_eq!(ready.outcome, pending.outcome);
+    assert!(ready.streams == pending.streams, "the bytes differ");
+    both
+}
+
+/// An established pair.
+pub(crate) fn established() -> (Connection, Connection) {
+    let mut client = client(client_settings());
+    let mut server = server(server_settings());
+    shake(&mut client, &mut server).unwrap();
+    (client, server)
 }
 
 /// Seals `data` whole.
@@ -248,36 +339,5 @@ pub(crate) fn repeating_provider(seed: u8) -> CryptoProvider {
     CryptoProvider {
         random: Repeating::new(seed),
         ..backend_soft::provider()
-    }
-}
-
-/// An operation that is ready after a number of polls.
-pub(crate) struct After<T, E> {
-    polls: usize,
-    outcome: Option<Result<T, E>>,
-}
-
-impl<T: Send, E: Send> PendingOp<T, E> for After<T, E> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
-        if self.polls > 0 {
-            self.polls -= 1;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(self.outcome.take().expect("polled after it was ready"))
-    }
-}
-
-/// `op`, but pending for `polls` polls; as it is for none.
-pub(crate) fn delayed<T: Send + 'static, E: Send + 'static>(
-    op: Op<T, E>,
-    polls: usize,
-) -> Op<T, E> {
-    match op {
-        Op::Ready(outcome) if polls > 0 => Op::Pending(Box::new(After {
-            polls,
-            outcome: Some(outcome),
-        })),
-        as_is => as_is,
     }
 }

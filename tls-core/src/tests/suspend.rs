@@ -3,169 +3,44 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 
 use crypto_api::{
-    ActiveKeyExchange, CryptoProvider, Implementation, KeyExchangeGroup, KeyExchangeResponse,
-    NamedGroup, Op, Payload, PendingOp, RecordAead, RecordOpener, RecordSealer, SealRecord,
-    SecureRandom, SharedSecret, SignatureScheme, SigningKey,
+    CryptoProvider, Implementation, NamedGroup, Op, Payload, PendingOp, RecordAead, RecordOpener,
+    RecordSealer, SealRecord, SecureRandom, SignatureScheme, SigningKey,
 };
-use rustls_pki_types::{ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls_pki_types::SubjectPublicKeyInfoDer;
 
+use super::slow::*;
 use super::support::*;
-use crate::config::{
-    CertificateRequestInfo, CertificateSelector, CertifiedKey, ClientAuth,
-    ClientCertificateSelector, ClientHelloInfo, ClientSettings, ServerSettings,
-};
-use crate::verify::{CertificateChain, ClientVerifier, ServerVerifier, VerifiedPeer};
+use crate::config::{CertifiedKey, ClientAuth, ClientSettings, ServerSettings};
 use crate::{AlertDescription, Connection, Error, Event};
 
-/// Something whose operations are pending for a number of polls.
-#[derive(Debug)]
-struct Slow<T: ?Sized> {
-    polls: usize,
-    inner: T,
+/// A client with a certificate.
+fn client_of(polls: usize) -> ClientSettings {
+    let mut settings = ClientSettings::new(Arc::new(repeating_provider(1)), Arc::new(TrustsKeys));
+    settings.certificates = Some(Arc::new(certified(&provider())));
+    slow_client(settings, polls)
 }
 
-const IMPLEMENTATION: Implementation = Implementation {
-    backend: "test",
-    detail: "slow",
-};
-
-impl KeyExchangeGroup for Slow<Arc<dyn KeyExchangeGroup>> {
-    fn id(&self) -> NamedGroup {
-        self.inner.id()
-    }
-
-    fn start(&self, random: &dyn SecureRandom) -> Op<Box<dyn ActiveKeyExchange>> {
-        let polls = self.polls;
-        let started = self.inner.start(random).then(move |inner| {
-            inner.map(|inner| Box::new(Slow { polls, inner }) as Box<dyn ActiveKeyExchange>)
-        });
-        delayed(started, self.polls)
-    }
-
-    fn respond(&self, share: &[u8], random: &dyn SecureRandom) -> Op<KeyExchangeResponse> {
-        delayed(self.inner.respond(share, random), self.polls)
-    }
-
-    fn implementation(&self) -> Implementation {
-        IMPLEMENTATION
-    }
-}
-
-impl ActiveKeyExchange for Slow<Box<dyn ActiveKeyExchange>> {
-    fn group(&self) -> NamedGroup {
-        self.inner.group()
-    }
-
-    fn share(&self) -> &[u8] {
-        self.inner.share()
-    }
-
-    fn complete(self: Box<Self>, share: &[u8]) -> Op<SharedSecret> {
-        delayed(self.inner.complete(share), self.polls)
-    }
-}
-
-impl SigningKey for Slow<Arc<dyn SigningKey>> {
-    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
-        self.inner.public_key()
-    }
-
-    fn schemes(&self) -> &[SignatureScheme] {
-        self.inner.schemes()
-    }
-
-    fn sign(
-        &self,
-        scheme: SignatureScheme,
-        message: &[u8],
-        random: &dyn SecureRandom,
-    ) -> Op<Vec<u8>> {
-        delayed(self.inner.sign(scheme, message, random), self.polls)
-    }
-
-    fn implementation(&self) -> Implementation {
-        IMPLEMENTATION
-    }
-}
-
-impl ServerVerifier for Slow<TrustsKeys> {
-    fn verify_server(
-        &self,
-        chain: &CertificateChain,
-        name: &ServerName<'static>,
-        now: UnixTime,
-    ) -> Op<VerifiedPeer, Error> {
-        delayed(self.inner.verify_server(chain, name, now), self.polls)
-    }
-}
-
-impl ClientVerifier for Slow<TrustsKeys> {
-    fn verify_client(&self, chain: &CertificateChain, now: UnixTime) -> Op<VerifiedPeer, Error> {
-        delayed(self.inner.verify_client(chain, now), self.polls)
-    }
-}
-
-impl CertificateSelector for Slow<Arc<CertifiedKey>> {
-    fn select(&self, hello: &ClientHelloInfo<'_>) -> Op<Arc<CertifiedKey>, Error> {
-        delayed(CertificateSelector::select(&self.inner, hello), self.polls)
-    }
-}
-
-impl ClientCertificateSelector for Slow<Arc<CertifiedKey>> {
-    fn select(&self, request: &CertificateRequestInfo<'_>) -> Op<Option<Arc<CertifiedKey>>, Error> {
-        delayed(
-            ClientCertificateSelector::select(&self.inner, request),
-            self.polls,
-        )
-    }
-}
-
-fn slow_provider(seed: u8, polls: usize) -> Arc<CryptoProvider> {
-    let mut provider = repeating_provider(seed);
-    for group in &mut provider.groups {
-        *group = Arc::new(Slow {
-            polls,
-            inner: group.clone(),
-        });
-    }
-    Arc::new(provider)
-}
-
-fn slow_identity(polls: usize) -> Slow<Arc<CertifiedKey>> {
-    let inner = certified(&provider()).key().clone();
-    Slow {
-        polls,
-        inner: certify(Arc::new(Slow { polls, inner })),
-    }
-}
-
-fn slow_client(polls: usize) -> ClientSettings {
-    let inner = TrustsKeys;
-    let verifier = Arc::new(Slow { polls, inner });
-    let mut settings = ClientSettings::new(slow_provider(1, polls), verifier);
-    settings.certificates = Some(Arc::new(slow_identity(polls)));
-    settings
-}
-
-fn slow_server(polls: usize) -> ServerSettings {
-    let identity = Arc::new(slow_identity(polls));
-    let mut settings = ServerSettings::new(slow_provider(2, polls), identity);
-    let inner = TrustsKeys;
-    settings.client_auth = ClientAuth::Required(Arc::new(Slow { polls, inner }));
-    settings
+/// A server that wants one.
+fn server_of(polls: usize) -> ServerSettings {
+    let mut settings = ServerSettings::new(
+        Arc::new(repeating_provider(2)),
+        Arc::new(certified(&provider())),
+    );
+    settings.client_auth = ClientAuth::Required(Arc::new(TrustsKeys));
+    slow_server(settings, polls)
 }
 
 /// All bytes of a handshake with client authentication and of a little data.
 fn run(polls: usize, key_shares: &[NamedGroup], record_payload: usize) -> Streams {
-    let mut settings = slow_client(polls);
+    let mut settings = client_of(polls);
     settings.key_shares = key_shares.to_vec();
     settings.limits.record_payload = record_payload;
     let mut client = client(settings);
-    let mut settings = slow_server(polls);
+    let mut settings = server_of(polls);
     settings.limits.record_payload = record_payload;
     let mut server = server(settings);
     assert_eq!(client.is_suspended(), polls > 0 && !key_shares.is_empty());
@@ -206,7 +81,7 @@ fn same_bytes_ready_or_pending() {
 /// key exchange and the signature. Returns it as it waits for the last.
 fn waiting_for_signature() -> (Connection, Connection) {
     let mut client = client(client_settings());
-    let mut server = server(slow_server(2));
+    let mut server = server(server_of(2));
     let mut hello = take_output(&mut client);
     let received = server.receive(&mut hello, NOW).unwrap();
     assert_eq!(received.consumed, hello.len());
@@ -334,9 +209,13 @@ fn the_end_of_the_transport_cancels() {
 
 #[test]
 fn a_failed_operation_is_an_internal_error() {
-    let (mut server, _) = hopeless_server(true);
-    let mut client = client(client_settings());
-    let (error, alert) = shake_and_fail(&mut client, &mut server);
+    let (server, _) = hopeless_server(true);
+    let Handshake {
+        mut server,
+        outcome,
+        ..
+    } = Handshake::new(client(client_settings()), server);
+    let (error, alert) = outcome.unwrap_err();
     assert!(matches!(
         error,
         Error::Crypto(crypto_api::Error::Unavailable { .. })
@@ -362,17 +241,67 @@ fn a_failure_amid_a_long_message() {
     let long = rustls_pki_types::CertificateDer::from(alloc::vec![7; 40_000]);
     let chain = Arc::from([rustls_pki_types::CertificateDer::from(spki), long]);
     let certified = Arc::new(CertifiedKey::new(chain, key).unwrap());
-    let mut server = server(ServerSettings::new(provider, Arc::new(certified)));
-    let (_, alert) = shake_and_fail(&mut client(client_settings()), &mut server);
-    let expected = Error::AlertReceived(AlertDescription::INTERNAL_ERROR);
-    assert_eq!(alert, Some(expected));
+    let server = server(ServerSettings::new(provider, Arc::new(certified)));
+    Handshake::new(client(client_settings()), server).refused(AlertDescription::INTERNAL_ERROR);
 }
 
-/// An AEAD that seals a number of records and then fails.
+/// What lies in one record behind the message that made a client wait is taken by the next
+/// call, even if nothing has come since.
+#[test]
+fn what_came_in_one_record_waits_inside() {
+    let mut client = client(slow_client(client_settings(), 2));
+    let mut server = server(server_settings());
+    drive(&mut client).unwrap();
+    feed(&mut server, &take_output(&mut client)).unwrap();
+    let mut flight = take_output(&mut server);
+    let mut rest = &mut flight[..];
+    loop {
+        let received = client.receive(rest, NOW).unwrap();
+        assert_eq!(received.event, Event::Suspended);
+        rest = &mut rest[received.consumed..];
+        drive(&mut client).unwrap();
+        if rest.is_empty() {
+            break;
+        }
+    }
+    // The certificate is verified; its CertificateVerify and Finished were not yet looked at.
+    assert!(client.is_handshaking() && client.output().is_empty());
+    let received = client.receive(&mut [], NOW).unwrap();
+    assert_eq!(received.event, Event::NeedInput { at_least: 5 });
+    assert!(!client.is_handshaking());
+    feed(&mut server, &take_output(&mut client)).unwrap();
+    exchange_data(&mut client, &mut server);
+}
+
+/// An AEAD that makes a number of sealers, each of which seals a number of records, and then
+/// fails.
 #[derive(Debug)]
 struct Failing {
     inner: Arc<dyn RecordAead>,
+    sealers: AtomicUsize,
     records: usize,
+}
+
+impl Failing {
+    fn provider(seed: u8, sealers: usize, records: usize) -> Arc<CryptoProvider> {
+        let mut provider = repeating_provider(seed);
+        for suite in &mut provider.suites {
+            suite.aead = Arc::new(Self {
+                inner: suite.aead.clone(),
+                sealers: AtomicUsize::new(sealers),
+                records,
+            });
+        }
+        Arc::new(provider)
+    }
+}
+
+fn worn_out() -> crypto_api::Error {
+    crypto_api::Error::Backend {
+        backend: "test",
+        operation: "seal",
+        detail: "worn out".into(),
+    }
 }
 
 struct FailingSealer {
@@ -394,6 +323,10 @@ impl RecordAead for Failing {
         key: &[u8],
         iv: &[u8; 12],
     ) -> Result<Box<dyn RecordSealer>, crypto_api::Error> {
+        let used = |left: usize| left.checked_sub(1);
+        self.sealers
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, used)
+            .map_err(|_| worn_out())?;
         Ok(Box::new(FailingSealer {
             inner: self.inner.sealer(key, iv)?,
             records: self.records,
@@ -416,11 +349,7 @@ impl RecordAead for Failing {
 impl RecordSealer for FailingSealer {
     fn seal(&mut self, record: &mut SealRecord<'_>) -> Result<(), crypto_api::Error> {
         let left = self.records.checked_sub(1);
-        self.records = left.ok_or(crypto_api::Error::Backend {
-            backend: "test",
-            operation: "seal",
-            detail: "worn out".into(),
-        })?;
+        self.records = left.ok_or_else(worn_out)?;
         self.inner.seal(record)
     }
 }
@@ -428,15 +357,8 @@ impl RecordSealer for FailingSealer {
 /// One more record could use a sequence number twice: not even an alert goes out.
 #[test]
 fn nothing_is_sealed_after_a_failure() {
-    let mut provider = repeating_provider(3);
-    for suite in &mut provider.suites {
-        suite.aead = Arc::new(Failing {
-            inner: suite.aead.clone(),
-            records: 3,
-        });
-    }
     let mut settings = client_settings();
-    settings.provider = Arc::new(provider);
+    settings.provider = Failing::provider(3, 2, 3);
     let mut client = client(settings);
     shake(&mut client, &mut server(server_settings())).unwrap();
     let data = alloc::vec![1; 4 * 16_384];
@@ -450,4 +372,29 @@ fn nothing_is_sealed_after_a_failure() {
     client.close();
     assert!(client.output().is_empty());
     assert_eq!(client.seal(Payload::from(&data[..]), &mut out), Err(error));
+}
+
+/// Keys are made before anything is sent under the old ones, so that the peer understands the
+/// alert: with none, with those of the handshake, and with a KeyUpdate's.
+#[test]
+fn keys_that_cannot_be_made() {
+    let alert = AlertDescription::INTERNAL_ERROR;
+    for sealers in [0, 1] {
+        let mut settings = client_settings();
+        settings.provider = Failing::provider(4, sealers, 9);
+        Handshake::new(client(settings), server(server_settings())).refused(alert);
+        let mut settings = server_settings();
+        settings.provider = Failing::provider(4, sealers, 9);
+        Handshake::new(client(client_settings()), server(settings)).refused(alert);
+    }
+    let mut settings = client_settings();
+    settings.provider = Failing::provider(4, 2, 9);
+    let mut client = client(settings);
+    let mut server = server(server_settings());
+    shake(&mut client, &mut server).unwrap();
+    let error = client.update_keys(false).unwrap_err();
+    assert_eq!(error, worn_out().into());
+    let told = take_output(&mut client);
+    let heard = feed(&mut server, &told);
+    assert_eq!(heard, Err(Error::AlertReceived(alert)));
 }

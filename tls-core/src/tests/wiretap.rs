@@ -94,6 +94,43 @@ impl RecordOpener for LegibleKey {
     }
 }
 
+/// An AEAD with lengths of any kind, that is never used.
+#[derive(Debug)]
+pub(crate) struct Odd {
+    pub(crate) key_len: usize,
+    pub(crate) tag_len: usize,
+}
+
+impl RecordAead for Odd {
+    fn key_len(&self) -> usize {
+        self.key_len
+    }
+
+    fn tag_len(&self) -> usize {
+        self.tag_len
+    }
+
+    fn sealer(
+        &self,
+        _: &[u8],
+        _: &[u8; NONCE_LEN],
+    ) -> Result<Box<dyn RecordSealer>, crypto_api::Error> {
+        Err(crypto_api::Error::Unsupported("odd"))
+    }
+
+    fn opener(
+        &self,
+        _: &[u8],
+        _: &[u8; NONCE_LEN],
+    ) -> Result<Box<dyn RecordOpener>, crypto_api::Error> {
+        Err(crypto_api::Error::Unsupported("odd"))
+    }
+
+    fn implementation(&self) -> Implementation {
+        TEST
+    }
+}
+
 /// A record, protected if it has a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -129,6 +166,17 @@ impl Record {
         let [.., a, b] = body.len().to_be_bytes();
         [&[content_type, 3, 3, a, b], &body[..]].concat()
     }
+}
+
+/// The headers of the records that any connection sent.
+pub(crate) fn headers(mut bytes: &[u8]) -> Vec<[u8; 5]> {
+    let mut headers = Vec::new();
+    while let Some((header, rest)) = bytes.split_first_chunk::<5>() {
+        let [.., a, b] = *header;
+        bytes = &rest[usize::from(u16::from_be_bytes([a, b]))..];
+        headers.push(*header);
+    }
+    headers
 }
 
 /// Splits what a legible connection sent.
