@@ -1,6 +1,8 @@
 //! Two connections joined in memory, with everything that may take time ready or pending.
 
 mod ahead;
+mod bounds;
+mod faults;
 mod hellos;
 mod mutate;
 mod pair;

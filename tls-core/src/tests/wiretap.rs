@@ -15,7 +15,7 @@ use core::task::{Context, Poll};
 use crypto_api::{
     ActiveKeyExchange, CipherSuite, CryptoProvider, Implementation, KeyExchangeGroup,
     KeyExchangeResponse, NONCE_LEN, NamedGroup, Op, PendingOp, RecordAead, RecordOpener,
-    RecordSealer, SealRecord, SecureRandom, Suite,
+    RecordSealer, SealRecord, SecureRandom,
 };
 
 use super::support::*;
@@ -214,29 +214,34 @@ pub(crate) fn messages(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     messages
 }
 
-fn legible_provider(seed: u8) -> CryptoProvider {
+fn legible_provider(seed: u8, groups: &[NamedGroup]) -> CryptoProvider {
     let mut provider = repeating_provider(seed)
-        .only_groups(&[NamedGroup::X25519])
+        .only_suites(&[
+            CipherSuite::TLS_AES_128_GCM_SHA256,
+            CipherSuite::TLS_CHACHA20_POLY1305_SHA256,
+        ])
+        .and_then(|provider| provider.only_groups(groups))
         .unwrap();
-    let suite = provider.suite(CipherSuite::TLS_AES_128_GCM_SHA256);
-    provider.suites = vec![Suite {
-        aead: Arc::new(Legible),
-        ..suite.unwrap().clone()
-    }];
+    for suite in &mut provider.suites {
+        suite.aead = Arc::new(Legible);
+    }
     provider
 }
 
-/// A client whose messages are the same each time. With `retry` it sends no share at first,
-/// and its ClientHello waits in the output. Without, its share is ready when it is polled.
+/// A client whose messages are the same each time. With `retry` its share is in a group that
+/// the server does not have. It is ready when it is polled.
 pub(crate) fn legible_client(retry: bool) -> Connection {
-    let mut provider = legible_provider(1);
+    let mut provider = match retry {
+        true => legible_provider(1, &[NamedGroup::X25519, NamedGroup::SECP256R1]),
+        false => legible_provider(1, &[NamedGroup::X25519]),
+    };
     for group in &mut provider.groups {
         *group = Arc::new(AtFirstPoll(group.clone()));
     }
     let certified = certified(&provider);
     let mut settings = ClientSettings::new(Arc::new(provider), Arc::new(TrustsKeys));
     if retry {
-        settings.key_shares.clear();
+        settings.key_shares = vec![NamedGroup::SECP256R1];
     }
     settings.alpn = vec![b"one".to_vec(), b"two".to_vec()];
     settings.certificates = Some(Arc::new(certified));
@@ -245,7 +250,7 @@ pub(crate) fn legible_client(retry: bool) -> Connection {
 
 /// A server whose messages are the same each time. It wants a certificate.
 pub(crate) fn legible_server() -> Connection {
-    let provider = legible_provider(2);
+    let provider = legible_provider(2, &[NamedGroup::X25519]);
     let certified = certified(&provider);
     let mut settings = ServerSettings::new(Arc::new(provider), Arc::new(certified));
     settings.alpn = vec![b"two".to_vec()];
@@ -498,4 +503,53 @@ pub(crate) fn twice(id: u16) -> Change {
         let found = list.iter().find(|(kind, _)| *kind == id).unwrap().clone();
         list.push(found);
     })
+}
+
+/// A handshake in which message number `at` becomes `changed` on the way.
+pub(crate) fn changed_in_transit(retry: bool, at: usize, changed: &[u8]) -> End {
+    let mut number = 0;
+    let (mut client, mut server) = (legible_client(retry), legible_server());
+    shake_messages(&mut client, &mut server, |_, message| {
+        if number == at {
+            *message = changed.to_vec();
+        }
+        number += 1;
+    })
+}
+
+/// A handshake in which its sender makes message number `at` `changed`.
+pub(crate) fn changed_by_sender(
+    retry: bool,
+    all: &[(Sender, Vec<u8>)],
+    at: usize,
+    changed: &[u8],
+) -> End {
+    let (mut client, mut server) = (legible_client(retry), legible_server());
+    let sender = all[at].0;
+    // Earlier messages of the same type stay as they are.
+    let mut substitutes: Vec<Vec<u8>> = all[..at]
+        .iter()
+        .filter(|(by, message)| *by == sender && message[0] == changed[0])
+        .map(|(_, message)| message.clone())
+        .collect();
+    substitutes.push(changed.to_vec());
+    match sender {
+        Sender::Client => client.substitutes = substitutes,
+        Sender::Server => server.substitutes = substitutes,
+    }
+    shake_messages(&mut client, &mut server, |_, _| {})
+}
+
+/// An established client, and how to say something in its server's name.
+pub(crate) fn established_client() -> (Connection, impl FnMut(u8, &[u8]) -> Vec<u8>) {
+    let (mut client, mut server) = (legible_client(false), legible_server());
+    let end = shake_messages(&mut client, &mut server, |_, _| {});
+    assert_eq!(end, End::Established);
+    let say = move |content_type, content: &[u8]| {
+        let [mut record] = <[Record; 1]>::try_from(records(&seal(&mut server, b"x"))).unwrap();
+        record.content_type = content_type;
+        record.content = content.to_vec();
+        record.bytes()
+    };
+    (client, say)
 }
