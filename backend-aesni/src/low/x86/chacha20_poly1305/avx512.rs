@@ -16,9 +16,9 @@ const PASS: usize = 16 * BLOCK;
 
 /// How deep the frames of one record go, in bytes; of few bytes; and of a batch. More without
 /// optimisation, where registers are handed on in memory.
-const SPILLS: usize = if cfg!(debug_assertions) { 12288 } else { 8704 };
+const SPILLS: usize = if cfg!(debug_assertions) { 12288 } else { 9216 };
 const SPILLS_FEW: usize = 4096;
-const SPILLS_BATCH: usize = if cfg!(debug_assertions) { 16384 } else { 12288 };
+const SPILLS_BATCH: usize = if cfg!(debug_assertions) { 16384 } else { 14336 };
 
 impl Engine for Ifma {
     const DETAIL: &'static str = "AVX-512, IFMA";
