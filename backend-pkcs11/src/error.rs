@@ -117,6 +117,10 @@ pub enum Reason {
     /// The module was initialised by somebody else in this process, who alone may do it
     /// again.
     NotOurs,
+    /// The module has just been initialised again, or that was tried: it is not done so often.
+    TooSoon,
+    /// Code that this crate calls has panicked: a PIN callback, or an algorithm that verifies.
+    Panicked,
     /// The process has forked since the key was opened: open it again in the child.
     Forked,
     /// It took longer than the builder's `open_timeout`.
@@ -134,7 +138,8 @@ impl Reason {
             Self::Call(failure) => profile.class(failure.code),
             // The token is away, or is not what it was before it went.
             Self::NoToken { .. } | Self::NoObject { .. } | Self::OtherKey => Class::Module,
-            Self::WrongSignature => Class::Session,
+            Self::TooSoon => Class::Module,
+            Self::WrongSignature | Self::Panicked => Class::Session,
             Self::Hanging(_) => Class::Busy,
             _ => Class::Caller,
         }
@@ -227,6 +232,12 @@ impl fmt::Display for Reason {
                 "the module was initialised elsewhere in this process, and only there can it be \
                  initialised again",
             ),
+            Self::TooSoon => f.write_str(
+                "the token does not answer, and it is too soon to initialise its module again",
+            ),
+            Self::Panicked => {
+                f.write_str("a PIN callback or a verification algorithm has panicked: see stderr")
+            }
             Self::Forked => f.write_str(
                 "the process has forked since the key was opened: open it again in the child",
             ),

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -12,6 +13,12 @@ use metrics::{Counter, Gauge, Histogram, Label};
 
 use crate::code::Code;
 use crate::module::lock;
+
+/// Tells the recorder, which is somebody else's code: if it panics, a number is missing there
+/// and nothing else.
+fn tell(call: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(call));
+}
 
 /// Something that is counted.
 pub(crate) struct Count {
@@ -29,7 +36,7 @@ impl Count {
 
     pub(crate) fn add(&self) {
         self.own.fetch_add(1, Relaxed);
-        self.metric.increment(1);
+        tell(|| self.metric.increment(1));
     }
 
     fn get(&self) -> u64 {
@@ -60,7 +67,7 @@ impl Times {
         self.count.fetch_add(1, Relaxed);
         self.nanos.fetch_add(nanos, Relaxed);
         self.longest.fetch_max(nanos, Relaxed);
-        self.metric.record(time);
+        tell(|| self.metric.record(time));
     }
 
     fn mean(&self) -> Duration {
@@ -79,9 +86,10 @@ pub(crate) struct KeyMeter {
     pub(crate) rejected: Count,
     pub(crate) cancelled: Count,
     pub(crate) expired: Count,
+    pub(crate) failed: Count,
     pub(crate) fallback: Count,
     pub(crate) wait: Times,
-    pub(crate) queued: Gauge,
+    queued: Gauge,
 }
 
 impl KeyMeter {
@@ -92,10 +100,15 @@ impl KeyMeter {
             rejected: Count::new("pkcs11_rejected_total", &labels),
             cancelled: Count::new("pkcs11_cancelled_total", &labels),
             expired: Count::new("pkcs11_deadline_exceeded_total", &labels),
+            failed: Count::new("pkcs11_failed_total", &labels),
             fallback: Count::new("pkcs11_fallback_total", &labels),
             wait: Times::new("pkcs11_queue_wait_seconds", &labels),
             queued: metrics::gauge!("pkcs11_queued", labels.iter()),
         }
+    }
+
+    pub(crate) fn publish(&self, queued: usize) {
+        tell(|| self.queued.set(queued as f64));
     }
 }
 
@@ -112,10 +125,11 @@ pub(crate) struct PlaceMeter {
     pub(crate) hedged: Count,
     pub(crate) outages: Count,
     pub(crate) token_time: Times,
-    pub(crate) in_flight: Gauge,
-    pub(crate) sessions: Gauge,
-    pub(crate) width: Gauge,
-    pub(crate) up: Gauge,
+    in_flight: Gauge,
+    sessions: Gauge,
+    width: Gauge,
+    hanging: Gauge,
+    up: Gauge,
     codes: Mutex<BTreeMap<Code, u64>>,
 }
 
@@ -139,6 +153,7 @@ impl PlaceMeter {
             in_flight: metrics::gauge!("pkcs11_in_flight", labels.iter()),
             sessions: metrics::gauge!("pkcs11_sessions", labels.iter()),
             width: metrics::gauge!("pkcs11_width", labels.iter()),
+            hanging: metrics::gauge!("pkcs11_hanging", labels.iter()),
             up: metrics::gauge!("pkcs11_up", labels.iter()),
             codes: Mutex::default(),
             labels,
@@ -150,7 +165,7 @@ impl PlaceMeter {
         *lock(&self.codes).entry(code).or_default() += 1;
         let mut labels = self.labels.clone();
         labels.push(Label::new("code", code.to_string()));
-        metrics::counter!("pkcs11_errors_total", labels).increment(1);
+        tell(|| metrics::counter!("pkcs11_errors_total", labels).increment(1));
     }
 }
 
@@ -166,7 +181,9 @@ pub struct Stats {
     pub cancelled: u64,
     /// Requests that were not done at their deadline.
     pub expired: u64,
-    /// Requests that the fallback key got.
+    /// Requests that were taken and ended in an error before their deadline.
+    pub failed: u64,
+    /// Requests that the fallback key got: of those that were rejected, expired or failed.
     pub fallback: u64,
     /// Requests that wait for a session now.
     pub queued: usize,
@@ -204,7 +221,8 @@ pub struct PlaceStats {
     pub threads: usize,
     /// Threads that were given up because a call did not return.
     pub abandoned: u64,
-    /// Those of them that are still inside.
+    /// Threads that are inside for too long now: those of the given up that have not come
+    /// back, and any that hang while they close their session.
     pub hanging: usize,
     /// Times that the module was initialised again.
     pub reinitialized: u64,
@@ -221,6 +239,7 @@ pub struct PlaceStats {
 }
 
 /// What only the queue knows of a place.
+#[derive(Default)]
 pub(crate) struct Now {
     pub(crate) up: bool,
     pub(crate) in_flight: usize,
@@ -236,6 +255,7 @@ impl KeyMeter {
             rejected: self.rejected.get(),
             cancelled: self.cancelled.get(),
             expired: self.expired.get(),
+            failed: self.failed.get(),
             fallback: self.fallback.get(),
             queued,
             mean_wait: self.wait.mean(),
@@ -246,7 +266,13 @@ impl KeyMeter {
 }
 
 impl PlaceMeter {
-    pub(crate) fn stats(&self, token: String, now: &Now) -> PlaceStats {
+    /// `now` is none in a forked child, where a lock may be held for ever.
+    pub(crate) fn stats(&self, token: String, now: Option<Now>) -> PlaceStats {
+        let codes = match now {
+            Some(_) => lock(&self.codes).clone(),
+            None => BTreeMap::new(),
+        };
+        let now = now.unwrap_or_default();
         PlaceStats {
             token,
             up: now.up,
@@ -265,14 +291,19 @@ impl PlaceMeter {
             hedged: self.hedged.get(),
             mean_token_time: self.token_time.mean(),
             longest_token_time: self.token_time.longest(),
-            codes: lock(&self.codes).clone(),
+            codes,
         }
     }
 
     pub(crate) fn publish(&self, now: &Now) {
+        tell(|| self.set(now));
+    }
+
+    fn set(&self, now: &Now) {
         self.in_flight.set(now.in_flight as f64);
         self.sessions.set(self.sessions_now.load(Relaxed) as f64);
         self.width.set(now.width as f64);
+        self.hanging.set(now.hanging as f64);
         self.up.set(if now.up { 1.0 } else { 0.0 });
     }
 }
@@ -281,13 +312,15 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "requests {}, queued {}, rejected {}, cancelled {}, expired {}, fallback {}; \
+            "requests {}, queued {}, rejected {}, cancelled {}, expired {}, failed {}, \
+             fallback {}; \
              waited {:.1?} on average, {:.1?} at most",
             self.requests,
             self.queued,
             self.rejected,
             self.cancelled,
             self.expired,
+            self.failed,
             self.fallback,
             self.mean_wait,
             self.longest_wait,
@@ -317,5 +350,79 @@ impl fmt::Display for Stats {
             writeln!(f)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use metrics::{
+        CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    };
+
+    use super::*;
+
+    /// A recorder that panics whatever it is told.
+    struct Broken;
+
+    impl CounterFn for Broken {
+        fn increment(&self, _: u64) {
+            panic!("a test's recorder");
+        }
+
+        fn absolute(&self, _: u64) {}
+    }
+
+    impl GaugeFn for Broken {
+        fn increment(&self, _: f64) {}
+
+        fn decrement(&self, _: f64) {}
+
+        fn set(&self, _: f64) {
+            panic!("a test's recorder");
+        }
+    }
+
+    impl HistogramFn for Broken {
+        fn record(&self, _: f64) {
+            panic!("a test's recorder");
+        }
+    }
+
+    impl Recorder for Broken {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::from_arc(Arc::new(Self))
+        }
+
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::from_arc(Arc::new(Self))
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::from_arc(Arc::new(Self))
+        }
+    }
+
+    #[test]
+    fn a_recorder_that_panics_is_its_own_affair() {
+        metrics::with_local_recorder(&Broken, || {
+            let (key, place) = (KeyMeter::new("key"), PlaceMeter::new("key", "token"));
+            key.requests.add();
+            key.wait.add(Duration::from_millis(3));
+            key.publish(5);
+            place.publish(&Now::default());
+            place.code(Code(0x30));
+            let stats = place.stats("token".into(), Some(Now::default()));
+            let stats = key.stats(5, vec![stats]);
+            assert_eq!((stats.requests, stats.places[0].codes[&Code(0x30)]), (1, 1));
+            assert_eq!(stats.longest_wait, Duration::from_millis(3));
+        });
     }
 }

@@ -12,8 +12,7 @@ mod tests;
 mod width;
 mod worker;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crypto_api::Error;
@@ -22,8 +21,8 @@ use crate::NAME;
 use crate::builder::Settings;
 use crate::code::Profile;
 use crate::error::Reason;
-use crate::meter::{KeyMeter, Stats};
-use crate::module::{ModuleUse, lock};
+use crate::meter::{KeyMeter, Now, Stats};
+use crate::module::{ModuleUse, RETIREMENT, lock};
 use crate::place::Place;
 use queue::Queue;
 pub(crate) use request::Pending;
@@ -111,6 +110,8 @@ impl Pool {
         use crate::code::Class;
         let detail = format!("{}: {reason}", place.uri);
         match reason.class(&self.profile) {
+            // Nothing is wrong with the request.
+            _ if matches!(reason, Reason::Pin(_)) => self.down(place, reason),
             Class::Caller => Error::Backend {
                 backend: NAME,
                 operation: self.verb,
@@ -121,11 +122,61 @@ impl Pool {
                 operation: self.verb,
                 detail,
             },
-            _ => Error::Unavailable {
-                backend: NAME,
-                detail,
-            },
+            _ => self.down(place, reason),
         }
+    }
+
+    /// What a request ends with because `place` does not answer.
+    fn down(&self, place: &Place, reason: &Reason) -> Error {
+        Error::Unavailable {
+            backend: NAME,
+            detail: format!("{}: {reason}", place.uri),
+        }
+    }
+
+    /// Why there is nothing to wait for, if so: every token needs a person, or none answers
+    /// and nobody is to wait for one.
+    fn in_vain(&self, queue: &Queue) -> Option<Error> {
+        if let Some((place, reason)) = queue.hopeless()
+            && let Some(place) = self.places.get(place)
+        {
+            return Some(self.down(place, reason));
+        }
+        let refused = self.settings.reject_when_down && queue.all_down();
+        refused.then(|| self.unavailable("no token answers"))
+    }
+
+    /// Ends what waits, if it does so in vain.
+    fn end_what_waits_in_vain<'a>(
+        &'a self,
+        mut queue: MutexGuard<'a, Queue>,
+    ) -> MutexGuard<'a, Queue> {
+        let Some(error) = self.in_vain(&queue) else {
+            return queue;
+        };
+        let waiting = queue.drain();
+        drop(queue);
+        self.give_up(waiting, &error);
+        lock(&self.queue)
+    }
+
+    /// Ends a request with an error.
+    fn fail(&self, request: &Request, error: Error) {
+        if request.finish(Err(error)) {
+            self.meter.failed.add();
+        }
+    }
+
+    /// Has the supervisor look, also if it is about to wait.
+    fn look(&self, queue: &mut Queue) {
+        queue.watched = true;
+        self.watch.notify_one();
+    }
+
+    /// Wakes whoever waits for a request, at every place: what one of them could not take
+    /// another may now.
+    fn wake_all(&self) {
+        self.wake.iter().for_each(Condvar::notify_all);
     }
 
     /// Puts a request in the queue.
@@ -139,8 +190,7 @@ impl Pool {
         job: usize,
         data: &[u8],
     ) -> Result<Pending, Error> {
-        // The threads are in the parent, and locks may have been held when it forked.
-        if self.process != std::process::id() {
+        if self.forked() {
             return Err(Error::Backend {
                 backend: NAME,
                 operation: self.verb,
@@ -155,15 +205,20 @@ impl Pool {
             let limit = self.settings.queue;
             return Err(self.unavailable(format_args!("{limit} requests wait already")));
         }
-        if self.settings.reject_when_down && !queue.any_up() {
+        let in_vain = self.in_vain(&queue).or_else(|| {
+            // While it is being tried, too.
+            let down = self.settings.reject_when_down && !queue.any_up();
+            down.then(|| self.unavailable("no token answers"))
+        });
+        if let Some(error) = in_vain {
             drop(queue);
             self.meter.rejected.add();
-            return Err(self.unavailable("no token answers"));
+            return Err(error);
         }
         let deadline = now + self.settings.deadline;
         let request = Arc::new(Request::new(queue.number(), job, data, now, deadline));
         queue.push(request.clone());
-        let place = queue.idle_place();
+        let place = queue.call(None);
         // Somebody has to start a thread, or to watch the deadline.
         let supervise = !queue.watched
             || place.is_none() && {
@@ -182,15 +237,28 @@ impl Pool {
         Ok(Pending::new(handle.clone(), request))
     }
 
+    /// Whether this is a forked child: the threads are in the parent, and locks may have been
+    /// held when it forked.
+    fn forked(&self) -> bool {
+        self.process != std::process::id()
+    }
+
     /// Takes a request out whose owner gave it up.
     fn cancelled(&self, request: &Request) {
-        if self.process == std::process::id() {
+        if !self.forked() {
             lock(&self.queue).remove(request.number);
             self.meter.cancelled.add();
         }
     }
 
     pub(crate) fn busy(&self) -> Busy {
+        if self.forked() {
+            return Busy {
+                queued: 0,
+                up: false,
+                room: false,
+            };
+        }
         let queue = lock(&self.queue);
         Busy {
             queued: queue.len(),
@@ -200,43 +268,54 @@ impl Pool {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let queue = lock(&self.queue);
-        let now: Vec<_> = queue.places.iter().map(queue::AtPlace::now).collect();
-        let queued = queue.len();
-        drop(queue);
-        let places = self.places.iter().zip(&now);
+        let mut queued = 0;
+        let mut now: Vec<Option<Now>> = self.places.iter().map(|_| None).collect();
+        if !self.forked() {
+            let queue = lock(&self.queue);
+            now = queue.places.iter().map(|at| Some(at.now())).collect();
+            queued = queue.len();
+        }
+        let places = self.places.iter().zip(now);
         let places = places.map(|(place, now)| place.meter.stats(place.uri.clone(), now));
         self.meter.stats(queued, places.collect())
     }
 
     /// Lets the threads end. What waits ends with an error.
     fn close(&self) {
-        if self.process != std::process::id() {
+        if self.forked() {
             return;
         }
         let mut queue = lock(&self.queue);
         queue.closed = true;
         let waiting = queue.drain();
         drop(queue);
-        self.wake.iter().for_each(Condvar::notify_all);
+        self.wake_all();
         self.watch.notify_all();
-        self.give_up(waiting.into(), "the key was closed");
+        self.give_up(waiting, &self.unavailable("the key was closed"));
     }
 
-    fn give_up(&self, requests: VecDeque<Arc<Request>>, why: &str) {
+    fn give_up(&self, requests: Vec<Arc<Request>>, why: &Error) {
         for request in requests {
-            request.finish(Err(self.unavailable(why)));
+            self.fail(&request, why.clone());
         }
     }
 
-    /// Waits until every thread has ended and the modules are released.
+    /// Waits until every thread has ended and the modules are released, or until what is
+    /// still inside must be taken to hang: the threads get a hang limit, and `C_Finalize`
+    /// gets one.
     pub(crate) fn wait_for_end(&self) {
-        if self.process != std::process::id() {
+        if self.forked() {
             return;
         }
+        let until = Instant::now() + 2 * self.settings.hang_limit + RETIREMENT;
         let mut end = lock(&self.end);
         while !*end {
-            end = self.ended.wait(end).unwrap_or_else(PoisonError::into_inner);
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.ended.wait_timeout(end, left);
+            end = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::request::Request;
 use super::width::Width;
 use crate::builder::Sessions;
+use crate::error::Reason;
 use crate::meter::Now;
 
 pub(super) struct Queue {
@@ -28,9 +29,16 @@ pub(super) struct AtPlace {
     pub(super) running: usize,
     /// Threads that wait for a request.
     pub(super) idle: usize,
+    /// How many of them have been called for one and are about to come.
+    called: usize,
     /// Threads given up that are still inside.
     pub(super) hanging: usize,
+    /// Threads that were not needed any more and still have a session to close, by number,
+    /// and since when.
+    pub(super) leaving: BTreeMap<u64, Instant>,
     pub(super) breaker: Breaker,
+    /// Why it is not used, if only a person can put that right: nobody waits for it.
+    pub(super) hopeless: Option<Reason>,
     next: u64,
     pub(super) workers: BTreeMap<u64, AtWorker>,
     /// Failures since the last success.
@@ -69,8 +77,11 @@ impl Queue {
             width: Width::new(sessions),
             running: 0,
             idle: 0,
+            called: 0,
             hanging: 0,
+            leaving: BTreeMap::new(),
             breaker: Breaker::Closed,
+            hopeless: None,
             next: 0,
             workers: BTreeMap::new(),
             failures: 0,
@@ -127,7 +138,7 @@ impl Queue {
         expired
     }
 
-    /// Everything, when the pool closes.
+    /// Everything, when the pool closes, or when there is nothing to wait for.
     pub(super) fn drain(&mut self) -> Vec<Arc<Request>> {
         std::mem::take(&mut self.waiting).into_values().collect()
     }
@@ -176,15 +187,44 @@ impl Queue {
         places.any(|(at, other)| at != place && other.breaker == Breaker::Closed)
     }
 
-    /// The place that has the most room for a request and a thread waiting there.
-    pub(super) fn idle_place(&self) -> Option<usize> {
+    /// Whether a place other than `place` is used, or will be as soon as it answers.
+    pub(super) fn hope_elsewhere(&self, place: usize) -> bool {
+        let mut places = self.places.iter().enumerate();
+        places.any(|(at, other)| at != place && other.hopeless.is_none())
+    }
+
+    /// If no place will be used before a person has seen to it: the first, and why.
+    pub(super) fn hopeless(&self) -> Option<(usize, &Reason)> {
+        if self.places.iter().any(|place| place.hopeless.is_none()) {
+            return None;
+        }
+        let first = self.places.first()?;
+        Some((0, first.hopeless.as_ref()?))
+    }
+
+    /// Whether every place was tried and found not to answer.
+    pub(super) fn all_down(&self) -> bool {
+        let mut places = self.places.iter();
+        places.all(|place| matches!(place.breaker, Breaker::Open(_)))
+    }
+
+    /// Calls a thread for a request, which the caller has to wake: at the place that has the
+    /// most room for it and a thread waiting. Not `avoid`, whose threads would not take it
+    /// while another place is used.
+    pub(super) fn call(&mut self, avoid: Option<usize>) -> Option<usize> {
+        let avoid = avoid.filter(|place| self.up_elsewhere(*place));
         let free = |place: &AtPlace| {
-            let room = place.width.get().checked_sub(place.running)?;
-            (place.breaker == Breaker::Closed && place.idle > 0 && room > 0).then_some(room)
+            let inside = place.running + place.called;
+            let room = place.width.get().checked_sub(inside)?;
+            let waits = place.idle > place.called;
+            (place.breaker == Breaker::Closed && waits && room > 0).then_some(room)
         };
         let places = self.places.iter().enumerate();
+        let places = places.filter(|(at, _)| avoid != Some(*at));
         let with_room = places.filter_map(|(at, place)| Some((free(place)?, at)));
-        with_room.max().map(|(_, at)| at)
+        let (_, at) = with_room.max()?;
+        self.places.get_mut(at)?.called += 1;
+        Some(at)
     }
 
     /// Whether a place should have a thread more.
@@ -195,7 +235,7 @@ impl Queue {
         // One at least, to try a token that is lost.
         place.workers.is_empty()
             || (place.breaker == Breaker::Closed
-                && place.idle == 0
+                && place.idle <= place.called
                 && !self.waiting.is_empty()
                 && place.workers.len() < place.width.get())
     }
@@ -207,6 +247,12 @@ impl AtPlace {
         self.next += 1;
         self.workers.insert(self.next, AtWorker::default());
         self.next
+    }
+
+    /// A thread has stopped waiting, called or not: it looks for a request in any case.
+    pub(super) fn comes(&mut self) {
+        self.idle -= 1;
+        self.called = self.called.saturating_sub(1).min(self.idle);
     }
 
     /// Ends what `worker` was doing. Says false if it has been given up meanwhile.
@@ -221,14 +267,58 @@ impl AtPlace {
         true
     }
 
+    /// Notes that the token is in order.
+    pub(super) fn revive(&mut self) {
+        self.failures = 0;
+        self.breaker = Breaker::Closed;
+        self.hopeless = None;
+    }
+
+    /// Whether `worker` is the one that tries the token.
+    pub(super) fn is_probing(&self, worker: u64) -> bool {
+        let state = self.workers.get(&worker);
+        state.is_some_and(|state| state.since.is_some() && state.request.is_none())
+    }
+
     /// Lets `worker` go, if it is not the last: at once, so that of several the last stays.
-    /// It has a session to close, which may hang: until it has ended it counts as that.
-    pub(super) fn retire(&mut self, worker: u64) -> bool {
+    pub(super) fn retire(&mut self, worker: u64, now: Instant) -> bool {
         if self.workers.len() < 2 || self.workers.remove(&worker).is_none() {
             return false;
         }
-        self.hanging += 1;
+        self.leaving.insert(worker, now);
         true
+    }
+
+    /// Counts those that have been leaving for so long among those that hang: they have a
+    /// session to close, which may.
+    pub(super) fn leave_behind(&mut self, now: Instant, limit: Duration) {
+        let before = self.leaving.len();
+        let takes_long = |since: Instant| now.saturating_duration_since(since) >= limit;
+        self.leaving.retain(|_, since| !takes_long(*since));
+        self.hanging += before - self.leaving.len();
+    }
+
+    /// Takes note of the end of a thread; returns the request that it had, if it ended in
+    /// the middle of one.
+    pub(super) fn ended(&mut self, worker: u64, now: Instant) -> Option<Arc<Request>> {
+        // Another has to go on.
+        if self.is_probing(worker) {
+            self.breaker = Breaker::Open(now);
+        }
+        match self.workers.remove(&worker) {
+            Some(state) => {
+                if state.request.is_some() {
+                    self.running -= 1;
+                }
+                state.request
+            }
+            // It was given up, and is back.
+            None if self.leaving.remove(&worker).is_none() => {
+                self.hanging -= 1;
+                None
+            }
+            None => None,
+        }
     }
 
     pub(super) fn now(&self) -> Now {
@@ -251,9 +341,58 @@ mod tests {
         let mut queue = Queue::new(Sessions::Fixed(3), 1);
         let at = &mut queue.places[0];
         let workers = [at.worker(), at.worker(), at.worker()];
-        assert_eq!(workers.map(|worker| at.retire(worker)), [true, true, false]);
-        // What they still do in the token can be seen.
-        assert_eq!((at.workers.len(), at.hanging), (1, 2));
-        assert!(!at.retire(workers[0]));
+        let now = Instant::now();
+        let left = workers.map(|worker| at.retire(worker, now));
+        assert_eq!(left, [true, true, false]);
+        assert_eq!((at.workers.len(), at.hanging), (1, 0));
+        assert!(!at.retire(workers[0], now));
+        // What they still do in the token can be seen if it takes long.
+        assert!(at.ended(workers[0], now).is_none());
+        let limit = Duration::from_secs(5);
+        at.leave_behind(now + limit / 2, limit);
+        assert_eq!((at.leaving.len(), at.hanging), (1, 0));
+        at.leave_behind(now + limit, limit);
+        assert_eq!((at.leaving.len(), at.hanging), (0, 1));
+        assert!(at.ended(workers[1], now).is_none());
+        assert_eq!(at.hanging, 0);
+    }
+
+    #[test]
+    fn two_requests_call_two_threads() {
+        let mut queue = Queue::new(Sessions::Fixed(4), 2);
+        queue.places.iter_mut().for_each(|at| at.idle = 1);
+        assert_eq!(queue.call(None), Some(1));
+        // That one has not come yet, and comes for one request only.
+        assert_eq!(queue.call(None), Some(0));
+        assert_eq!(queue.call(None), None);
+        queue.places[1].comes();
+        queue.places[1].idle += 1;
+        assert_eq!(queue.call(Some(0)), Some(1));
+        queue.places[1].comes();
+        queue.places[1].idle += 1;
+        // What avoids a place is no business of its threads, while there is another.
+        assert_eq!(queue.call(Some(1)), None);
+        queue.places[0].breaker = Breaker::Probing;
+        assert_eq!(queue.call(Some(1)), Some(1));
+    }
+
+    #[test]
+    fn a_thread_that_ends_in_the_middle_leaves_nothing_behind() {
+        let mut queue = Queue::new(Sessions::Fixed(2), 1);
+        let now = Instant::now();
+        let worker = queue.places[0].worker();
+        let request = Arc::new(Request::new(1, 0, b"", now, now));
+        queue.push(request);
+        assert!(matches!(queue.task(0, worker, now), Some(Task::Perform(_))));
+        let at = &mut queue.places[0];
+        assert!(at.ended(worker, now).is_some());
+        assert_eq!((at.running, at.hanging, at.workers.len()), (0, 0, 0));
+        // One that tried the token leaves that to the next.
+        let worker = at.worker();
+        at.breaker = Breaker::Open(now);
+        assert!(matches!(queue.task(0, worker, now), Some(Task::Probe)));
+        assert_eq!(queue.places[0].breaker, Breaker::Probing);
+        assert!(queue.places[0].ended(worker, now).is_none());
+        assert_eq!(queue.places[0].breaker, Breaker::Open(now));
     }
 }

@@ -1,5 +1,6 @@
 //! One request, from the queue to its owner.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -67,7 +68,8 @@ impl Request {
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
-            waker.wake();
+            // Somebody else's code. If it panics, the thread that serves everybody goes on.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
         true
     }
@@ -135,6 +137,11 @@ pub(crate) struct Pending {
 impl Pending {
     pub(super) fn new(handle: Arc<Handle>, request: Arc<Request>) -> Self {
         Self { handle, request }
+    }
+
+    /// What was to be done.
+    pub(crate) fn data(&self) -> &[u8] {
+        &self.request.data
     }
 }
 

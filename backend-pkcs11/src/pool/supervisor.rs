@@ -2,6 +2,7 @@
 //! gives up threads whose call does not return, and lets another token have what takes long.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use super::queue::{AtPlace, Breaker, Queue};
 use super::worker::Worker;
 use super::{Pool, lock};
 use crate::error::Reason;
+use crate::meter::Count;
 use crate::module::ModuleUse;
 
 /// How often it looks while requests are under way, at most.
@@ -23,7 +25,13 @@ pub(super) fn start(pool: Arc<Pool>, modules: Vec<ModuleUse>) -> Result<(), Reas
     std::thread::Builder::new()
         .name("pkcs11-watch".into())
         .spawn(move || {
-            watch(&pool);
+            let mut threads = Vec::new();
+            let mut keep = || watch(&pool, &mut threads);
+            // Without it there are no deadlines: whatever happens to it, it begins again.
+            while catch_unwind(AssertUnwindSafe(&mut keep)).is_err() {
+                std::thread::sleep(TICK);
+            }
+            see_off(&pool, threads);
             // Threads that hang keep their module as it is.
             drop(modules);
             *lock(&pool.end) = true;
@@ -33,7 +41,8 @@ pub(super) fn start(pool: Arc<Pool>, modules: Vec<ModuleUse>) -> Result<(), Reas
         .map_err(|error| Reason::Thread(error.to_string()))
 }
 
-fn watch(pool: &Arc<Pool>) {
+/// Watches until the pool closes.
+fn watch(pool: &Arc<Pool>, threads: &mut Vec<JoinHandle<()>>) {
     let settings = &pool.settings;
     let hedge = settings.hedge_after.unwrap_or(Duration::MAX);
     let tick = TICK
@@ -41,7 +50,6 @@ fn watch(pool: &Arc<Pool>) {
         .min(settings.hang_limit / 4)
         .min(hedge / 4)
         .max(Duration::from_millis(1));
-    let mut threads = Vec::new();
     let mut queue = lock(&pool.queue);
     while !queue.closed {
         let now = Instant::now();
@@ -64,26 +72,28 @@ fn watch(pool: &Arc<Pool>) {
             let Some(place) = pool.places.get(index) else {
                 continue;
             };
+            at.leave_behind(now, settings.hang_limit);
             if elsewhere {
                 for state in at.workers.values() {
                     if let (Some(since), Some(request)) = (state.since, &state.request)
                         && now.saturating_duration_since(since) >= hedge
                         && request.hedge(index)
                     {
-                        place.meter.hedged.add();
-                        slow.push(request.clone());
+                        slow.push((place, request.clone()));
                     }
                 }
             }
         }
-        for request in slow {
+        let mut counts = Vec::new();
+        for (place, request) in slow {
             queue.push(request);
+            counts.push(&place.meter.hedged);
             wake = true;
         }
         for (index, request) in stuck {
             let at = pool.places.get(index);
             if let Some(place) = at {
-                place.meter.abandoned.add();
+                counts.push(&place.meter.abandoned);
             }
             // Also if it had no request: it tried the token, which the others leave alone
             // meanwhile, and one of them has to go on.
@@ -99,29 +109,30 @@ fn watch(pool: &Arc<Pool>) {
         }
         threads.retain(|thread: &JoinHandle<()>| !thread.is_finished());
         for index in 0..queue.places.len() {
-            start_threads(pool, &mut queue, index, &mut threads);
+            start_threads(pool, &mut queue, index, threads);
         }
         // At a place that is not used, a thread tries the token by and by, and may hang in it.
         let busy = queue.len() > 0
             || queue.places.iter().any(|at| {
                 at.breaker != Breaker::Closed
+                    || !at.leaving.is_empty()
                     || at.workers.values().any(|state| state.since.is_some())
             });
         queue.watched = busy;
         let queued = queue.len();
         let now: Vec<_> = queue.places.iter().map(AtPlace::now).collect();
-        if !expired.is_empty() || wake {
-            drop(queue);
-            finish(pool, expired);
-            if wake {
-                pool.wake.iter().for_each(std::sync::Condvar::notify_all);
-            }
-            queue = lock(&pool.queue);
+        // What follows runs other people's code.
+        drop(queue);
+        counts.into_iter().for_each(Count::add);
+        finish(pool, expired);
+        if wake {
+            pool.wake_all();
         }
-        pool.meter.queued.set(queued as f64);
+        pool.meter.publish(queued);
         for (place, now) in pool.places.iter().zip(&now) {
             place.meter.publish(now);
         }
+        queue = pool.end_what_waits_in_vain(lock(&pool.queue));
         if queue.closed {
             break;
         }
@@ -133,8 +144,13 @@ fn watch(pool: &Arc<Pool>) {
             waited.unwrap_or_else(PoisonError::into_inner)
         };
     }
+}
+
+/// Waits for the threads to end.
+fn see_off(pool: &Pool, threads: Vec<JoinHandle<()>>) {
+    let mut queue = lock(&pool.queue);
     // Those that are inside come out by themselves, unless they hang.
-    let until = Instant::now() + settings.hang_limit;
+    let until = Instant::now() + pool.settings.hang_limit;
     while queue.threads > 0 {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use crypto_api::PendingOp;
@@ -17,13 +17,12 @@ use crate::low::mock::{mock, state};
 use crate::meter::PlaceMeter;
 use crate::module::Module;
 use crate::object::Look;
-use crate::pin::{Credentials, Pin};
+use crate::pin::{Credentials, Pin, PinError};
 use crate::place::{Duty, Located, Seat};
 use crate::shared::Shared;
 use crate::token::Token;
 use crate::uri::Uri;
 
-const SOON: Duration = Duration::from_millis(40);
 const LONG: Duration = Duration::from_secs(60);
 
 /// What the token does with requests.
@@ -39,16 +38,33 @@ struct Script {
     failures: Mutex<VecDeque<Reason>>,
     /// How the next probes fail.
     probes: Mutex<VecDeque<Reason>>,
+    /// How many of the next requests, and of the next probes, panic.
+    panics: Mutex<usize>,
+    probe_panics: Mutex<usize>,
     inside: AtomicUsize,
     performed: AtomicUsize,
 }
 
 impl Script {
     fn release(&self) {
-        *lock(&self.hold) = 0;
+        self.release_requests();
         *lock(&self.hold_probes) = 0;
-        self.released.notify_all();
         self.probes_released.notify_all();
+    }
+
+    fn release_requests(&self) {
+        *lock(&self.hold) = 0;
+        self.released.notify_all();
+    }
+}
+
+/// Panics, if it is one of those that should.
+fn fall(panics: &Mutex<usize>) {
+    let mut left = lock(panics);
+    if *left > 0 {
+        *left -= 1;
+        drop(left);
+        panic!("a test's token panics");
     }
 }
 
@@ -72,6 +88,7 @@ impl Duty for Scripted {
         stay(&script.hold, &script.released);
         script.inside.fetch_sub(1, SeqCst);
         script.performed.fetch_add(1, SeqCst);
+        fall(&script.panics);
         match lock(&script.failures).pop_front() {
             Some(reason) => Err(reason),
             None => Ok(data.to_vec()),
@@ -80,6 +97,7 @@ impl Duty for Scripted {
 
     fn probe(&self, _: &Seat<'_>, _: &mut [u8]) -> Result<(), Reason> {
         stay(&self.0.hold_probes, &self.0.probes_released);
+        fall(&self.0.probe_panics);
         match lock(&self.0.probes).pop_front() {
             Some(reason) => Err(reason),
             None => Ok(()),
@@ -179,6 +197,26 @@ impl Bench {
         self.handle.pool.stats()
     }
 
+    fn idle(&self) -> Vec<usize> {
+        let queue = lock(&self.handle.pool.queue);
+        queue.places.iter().map(|at| at.idle).collect()
+    }
+
+    /// Starts so many threads at each place, and waits until they have nothing to do.
+    fn warm_up(&self, threads: usize) {
+        let all = threads * self.scripts.len();
+        for script in &self.scripts {
+            *lock(&script.hold) = threads;
+        }
+        let pending: Vec<_> = (0..all).map(|_| self.submit(b"").unwrap()).collect();
+        until(|| self.inside() == all);
+        self.scripts.iter().for_each(|script| script.release());
+        pending
+            .into_iter()
+            .for_each(|each| drop(wait(each).unwrap()));
+        until(|| self.idle().iter().all(|idle| *idle == threads));
+    }
+
     fn end(self) {
         let pool = self.handle.pool.clone();
         self.scripts.iter().for_each(|script| script.release());
@@ -250,7 +288,7 @@ fn a_full_queue_refuses_at_once() {
 fn a_deadline_ends_what_waits_and_what_is_inside() {
     let bench = start(
         Settings {
-            deadline: SOON,
+            deadline: Duration::from_secs(1),
             ..settings()
         },
         1,
@@ -260,14 +298,14 @@ fn a_deadline_ends_what_waits_and_what_is_inside() {
     let waiting = bench.submit(b"2").unwrap();
     for pending in [waiting, inside] {
         let text = text(wait(pending));
-        assert!(text.contains("not done within 0.04 s"), "{text}");
+        assert!(text.contains("not done within 1 s"), "{text}");
     }
     bench.scripts[0].release();
-    until(|| bench.inside() == 0);
+    // The thread is there for others.
+    until(|| bench.idle() == [1]);
     // The one that waited never got to the token.
     assert_eq!(bench.scripts[0].performed.load(SeqCst), 1);
-    assert_eq!(bench.stats().expired, 2);
-    assert_eq!(wait(bench.submit(b"3").unwrap()).unwrap(), b"3");
+    assert_eq!((bench.stats().expired, bench.stats().failed), (2, 0));
     bench.end();
 }
 
@@ -292,7 +330,7 @@ fn what_nobody_wants_is_taken_out() {
 fn a_thread_that_hangs_is_replaced() {
     let bench = start(
         Settings {
-            hang_limit: SOON,
+            hang_limit: Duration::from_secs(1),
             ..settings()
         },
         1,
@@ -314,7 +352,7 @@ fn a_thread_that_hangs_is_replaced() {
 fn a_probe_that_hangs_is_replaced_though_nobody_waits() {
     let bench = start(
         Settings {
-            hang_limit: SOON,
+            hang_limit: Duration::from_secs(1),
             ..settings()
         },
         1,
@@ -442,7 +480,7 @@ fn another_token_takes_over() {
 #[test]
 fn what_takes_long_goes_to_another_token_too() {
     let settings = Settings {
-        hedge_after: Some(Duration::from_millis(8)),
+        hedge_after: Some(Duration::from_millis(500)),
         ..settings()
     };
     let bench = start(settings, 2);
@@ -492,16 +530,275 @@ fn while_no_token_answers_requests_wait_or_are_refused() {
         until(|| !bench.handle.pool.busy().up);
         let second = bench.submit(b"2");
         if reject_when_down {
-            let text = second.err().unwrap().to_string();
-            assert!(text.contains("no token answers"), "{text}");
+            // Also what was taken before it was known.
+            for text in [text(wait(first)), second.err().unwrap().to_string()] {
+                assert!(text.contains("no token answers"), "{text}");
+            }
+            let stats = bench.stats();
+            assert_eq!((stats.failed, stats.rejected), (1, 1), "{stats}");
+            lock(&bench.scripts[0].probes).clear();
+            until(|| bench.handle.pool.busy().up);
         } else {
             lock(&bench.scripts[0].probes).clear();
             assert_eq!(wait(second.unwrap()).unwrap(), b"2");
+            assert_eq!(wait(first).unwrap(), b"1");
         }
-        lock(&bench.scripts[0].probes).clear();
-        assert_eq!(wait(first).unwrap(), b"1");
         bench.end();
     }
+}
+
+#[test]
+fn what_comes_out_of_a_lost_token_late_does_not_wait_for_it() {
+    let settings = Settings {
+        sessions: Sessions::Fixed(2),
+        reject_when_down: true,
+        retry_interval: LONG,
+        // It would wait for the one inside.
+        reinitialize: false,
+        ..settings()
+    };
+    let bench = start(settings, 1);
+    bench.warm_up(2);
+    let script = &bench.scripts[0];
+    let lost = call(sys::CKR_DEVICE_REMOVED);
+    *lock(&script.probes) = vec![lost.clone(); 100].into();
+    *lock(&script.hold) = 1;
+    let late = bench.submit_inside(b"1");
+    lock(&script.failures).push_back(lost.clone());
+    let first = bench.submit(b"2").unwrap();
+    assert!(text(wait(first)).contains("no token answers"));
+    lock(&script.failures).push_back(lost);
+    script.release();
+    assert!(text(wait(late)).contains("no token answers"));
+    bench.end();
+}
+
+#[test]
+fn what_failed_at_one_token_wakes_the_other() {
+    let settings = Settings {
+        sessions: Sessions::Fixed(2),
+        ..settings()
+    };
+    let bench = start(settings, 2);
+    bench.warm_up(2);
+    let done = bench.scripts[0].performed.load(SeqCst);
+    // The second is asked first if both have the same room, and has an idle thread still.
+    lock(&bench.scripts[1].failures).push_back(call(sys::CKR_FUNCTION_FAILED));
+    assert_eq!(wait(bench.submit(b"1").unwrap()).unwrap(), b"1");
+    assert_eq!(bench.stats().places[1].retried, 1);
+    assert_eq!(bench.scripts[0].performed.load(SeqCst), done + 1);
+    bench.end();
+}
+
+#[test]
+fn what_waited_for_one_token_goes_to_the_other_when_it_is_lost() {
+    let settings = Settings {
+        sessions: Sessions::Fixed(2),
+        ..settings()
+    };
+    let bench = start(settings, 2);
+    bench.warm_up(2);
+    let [first, second] = &bench.scripts[..] else {
+        panic!("two");
+    };
+    // The first token is full, the second has nothing to do.
+    for script in [first, second] {
+        *lock(&script.hold) = 2;
+    }
+    let mut held: Vec<_> = (0..4).map(|_| bench.submit(b"").unwrap()).collect();
+    until(|| bench.inside() == 4);
+    second.release();
+    until(|| bench.idle() == [0, 2]);
+    // This one has been at the second, and waits for the first.
+    lock(&second.failures).push_back(call(sys::CKR_FUNCTION_FAILED));
+    let pending = bench.submit(b"1").unwrap();
+    until(|| bench.stats().places[1].retried == 1 && bench.idle() == [0, 2]);
+    assert_eq!(bench.stats().queued, 1);
+    // There nobody is left who would give a request back, and the one that tries it hangs.
+    held.clear();
+    *lock(&first.hold_probes) = 1;
+    *lock(&first.failures) = vec![call(sys::CKR_DEVICE_ERROR); 2].into();
+    first.release_requests();
+    assert_eq!(wait(pending).unwrap(), b"1");
+    assert!(!bench.stats().places[0].up);
+    bench.end();
+}
+
+#[test]
+fn a_stall_that_ends_is_over_at_once() {
+    let limit = Duration::from_secs(3);
+    let settings = Settings {
+        sessions: Sessions::Fixed(4),
+        hang_limit: limit,
+        ..settings()
+    };
+    let bench = start(settings, 1);
+    *lock(&bench.scripts[0].hold) = 4;
+    let held: Vec<_> = (0..4).map(|_| bench.submit(b"1").unwrap()).collect();
+    until(|| bench.inside() == 4);
+    until(|| bench.stats().places[0].abandoned == 4);
+    assert!(!bench.handle.pool.busy().up);
+    std::thread::sleep(limit * 3 / 10);
+    bench.scripts[0].release();
+    let answers = Instant::now();
+    assert_eq!(wait(bench.submit(b"2").unwrap()).unwrap(), b"2");
+    // Left alone for as long again it would be most of the limit.
+    let took = answers.elapsed();
+    assert!(took < limit / 2, "{took:?}");
+    for pending in held {
+        assert_eq!(wait(pending).unwrap(), b"1");
+    }
+    until(|| bench.stats().places[0].hanging == 0);
+    bench.end();
+}
+
+fn refused() -> Reason {
+    Reason::Pin(PinError::Refused(Code::new(sys::CKR_PIN_INCORRECT)))
+}
+
+fn latched() -> Reason {
+    Reason::Pin(PinError::Latched(Code::new(sys::CKR_PIN_INCORRECT)))
+}
+
+#[test]
+fn a_token_whose_pin_is_refused_is_down() {
+    let bench = start(settings(), 1);
+    let script = &bench.scripts[0];
+    lock(&script.failures).push_back(refused());
+    *lock(&script.probes) = vec![latched(); 1000].into();
+    let text = text(wait(bench.submit(b"1").unwrap()));
+    assert!(
+        text.contains("not available") && text.contains("PIN"),
+        "{text}"
+    );
+    until(|| bench.submit(b"2").is_err());
+    let text = bench.submit(b"3").err().unwrap().to_string();
+    assert!(text.contains("PIN"), "{text}");
+    let stats = bench.stats();
+    assert!(stats.failed >= 1 && stats.rejected >= 2, "{stats}");
+    let place = &stats.places[0];
+    assert!(!place.up);
+    assert_eq!((place.outages, place.reinitialized), (1, 0));
+    assert_eq!(place.codes[&Code::new(sys::CKR_PIN_INCORRECT)], 1);
+    // Asked for now and then, and not in every moment.
+    assert!(lock(&script.probes).len() > 900);
+    lock(&script.probes).clear();
+    until(|| bench.handle.pool.busy().up);
+    assert_eq!(wait(bench.submit(b"4").unwrap()).unwrap(), b"4");
+    bench.end();
+}
+
+#[test]
+fn a_token_that_needs_a_person_leaves_requests_to_one_that_comes_back() {
+    let bench = start(settings(), 2);
+    let lost = call(sys::CKR_DEVICE_REMOVED);
+    let (locked, away) = (&bench.scripts[0], &bench.scripts[1]);
+    *lock(&away.failures) = vec![lost.clone(); 1000].into();
+    *lock(&away.probes) = vec![lost; 1_000_000].into();
+    while bench.stats().places[1].up {
+        wait(bench.submit(b"1").unwrap()).unwrap();
+    }
+    lock(&locked.failures).push_back(refused());
+    *lock(&locked.probes) = vec![latched(); 1000].into();
+    let pending = bench.submit(b"2").unwrap();
+    until(|| !bench.handle.pool.busy().up && bench.stats().queued == 1);
+    let later = bench.submit(b"3").unwrap();
+    // Some more attempts, at either.
+    let left = lock(&away.probes).len();
+    until(|| lock(&away.probes).len() + 20 < left);
+    assert_eq!(bench.stats().queued, 2);
+    lock(&away.failures).clear();
+    lock(&away.probes).clear();
+    assert_eq!(wait(pending).unwrap(), b"2");
+    assert_eq!(wait(later).unwrap(), b"3");
+    assert_eq!(bench.stats().failed, 0);
+    bench.end();
+}
+
+/// Wakes nobody.
+struct Panicking;
+
+impl Wake for Panicking {
+    fn wake(self: Arc<Self>) {
+        panic!("a test's waker");
+    }
+}
+
+/// Has a request wake a waker that panics.
+fn poll_badly(pending: &mut Pending) {
+    let waker = Waker::from(Arc::new(Panicking));
+    let polled = pending.poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+}
+
+#[test]
+fn what_panics_takes_nobody_along() {
+    let bench = start(settings(), 1);
+    let script = &bench.scripts[0];
+    *lock(&script.panics) = 1;
+    let text = text(wait(bench.submit(b"1").unwrap()));
+    assert!(text.contains("has panicked"), "{text}");
+    assert_eq!(wait(bench.submit(b"2").unwrap()).unwrap(), b"2");
+    // In the middle of an attempt too.
+    *lock(&script.probe_panics) = 1;
+    lock(&script.failures).push_back(call(sys::CKR_DEVICE_ERROR));
+    assert_eq!(wait(bench.submit(b"3").unwrap()).unwrap(), b"3");
+    // A waker, on the thread that signs.
+    *lock(&script.hold) = 1;
+    let mut pending = bench.submit_inside(b"4");
+    poll_badly(&mut pending);
+    script.release();
+    assert_eq!(wait(pending).unwrap(), b"4");
+    assert_eq!(wait(bench.submit(b"5").unwrap()).unwrap(), b"5");
+    until(|| bench.idle() == [1]);
+    let stats = bench.stats();
+    let place = &stats.places[0];
+    assert_eq!((place.in_flight, place.threads, place.hanging), (0, 1, 0));
+    // All of them but the first.
+    assert_eq!((place.done, stats.failed), (4, 1), "{stats}");
+    // The session of the one that panicked was closed.
+    assert_eq!(place.sessions, 1);
+    bench.end();
+}
+
+#[test]
+fn deadlines_are_kept_whatever_wakers_do() {
+    let settings = Settings {
+        deadline: Duration::from_secs(1),
+        ..settings()
+    };
+    let bench = start(settings, 1);
+    *lock(&bench.scripts[0].hold) = 1;
+    let mut inside = bench.submit_inside(b"1");
+    let mut waiting = bench.submit(b"2").unwrap();
+    let last = bench.submit(b"3").unwrap();
+    poll_badly(&mut inside);
+    poll_badly(&mut waiting);
+    for pending in [last, waiting, inside] {
+        assert!(text(wait(pending)).contains("not done within 1 s"));
+    }
+    let later = bench.submit(b"4").unwrap();
+    assert!(text(wait(later)).contains("not done within 1 s"));
+    bench.end();
+}
+
+#[test]
+fn an_end_is_not_waited_for_without_end() {
+    let settings = Settings {
+        hang_limit: Duration::from_millis(200),
+        ..settings()
+    };
+    let bench = start(settings, 1);
+    // The thread that watches may be held up by a module, as it is by this lock.
+    let start = Instant::now();
+    let pool = bench.handle.pool.clone();
+    let queue = lock(&pool.queue);
+    pool.wait_for_end();
+    let took = start.elapsed();
+    drop(queue);
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    bench.end();
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub(super) struct Width {
     done: usize,
     /// Whether a session had nothing to do meanwhile: then throughput says nothing.
     slack: bool,
+    /// When the token last said that it was too much.
+    narrowed: Option<Instant>,
 }
 
 impl Width {
@@ -65,6 +67,7 @@ impl Width {
             began: None,
             done: 0,
             slack: false,
+            narrowed: None,
         }
     }
 
@@ -89,11 +92,14 @@ impl Width {
         self.slack = true;
     }
 
-    /// The token had no room for `inside` operations, or said that it is busy.
-    pub(super) fn refused(&mut self, inside: usize) {
-        if self.min == self.max {
+    /// The token had no room for `inside` operations, or said that it is busy, to one that
+    /// had `began` then. Of many that it refuses together only the first counts: the others
+    /// say the same of the same width.
+    pub(super) fn refused(&mut self, inside: usize, began: Instant, now: Instant) {
+        if self.min == self.max || self.narrowed.is_some_and(|narrowed| began < narrowed) {
             return;
         }
+        self.narrowed = Some(now);
         let width = (inside * 3 / 4).max(1).min(self.now);
         // Even below the minimum: the token knows better.
         self.now = width;
@@ -283,9 +289,27 @@ mod tests {
     #[test]
     fn a_refusal_narrows_at_once() {
         let mut width = Width::new(Sessions::Adaptive { min: 2, max: 64 });
-        width.refused(4);
+        let now = Instant::now();
+        width.refused(4, now, now);
         assert_eq!(width.get(), 3);
-        width.refused(1);
+        width.refused(1, now, now);
         assert_eq!(width.get(), 1);
+    }
+
+    #[test]
+    fn a_burst_of_refusals_narrows_once() {
+        let mut width = Width::new(Sessions::Adaptive { min: 1, max: 64 });
+        width.set(40, Phase::Fresh);
+        let (began, second) = (Instant::now(), Duration::from_secs(1));
+        let burst = |width: &mut Width, began: Instant| {
+            for inside in (0..width.get()).rev() {
+                width.refused(inside.max(1), began, began + second);
+            }
+        };
+        burst(&mut width, began);
+        assert_eq!(width.get(), 29);
+        // The next round tells something new.
+        burst(&mut width, began + 2 * second);
+        assert_eq!(width.get(), 21);
     }
 }

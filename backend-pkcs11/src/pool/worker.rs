@@ -1,5 +1,6 @@
 //! A signing thread: one session, one operation after the other.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use super::{Pool, SCRATCH};
 use crate::code::Class;
 use crate::error::Reason;
 use crate::module::lock;
+use crate::pin::PinError;
 use crate::place::{Place, Session, Trouble};
 
 /// How often a request is tried.
@@ -30,6 +32,10 @@ pub(super) struct Worker {
     pub(super) number: u64,
 }
 
+/// The pause after a refused PIN: each attempt asks for it anew, which may be a file, a secret
+/// manager or a person's function.
+const PIN_PAUSE: Duration = Duration::from_secs(1);
+
 /// What became of a task.
 enum Ended {
     /// Well, at this time.
@@ -42,10 +48,33 @@ enum Ended {
     Down(Reason),
 }
 
+/// Keeps the accounts right however a thread ends.
+struct Leaving<'a>(&'a Worker);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        let Worker {
+            pool,
+            place,
+            number,
+        } = self.0;
+        let mut queue = lock(&pool.queue);
+        queue.threads -= 1;
+        let at = queue.places.get_mut(*place);
+        let request = at.and_then(|at| at.ended(*number, Instant::now()));
+        pool.look(&mut queue);
+        drop(queue);
+        if let (Some(request), Some(place)) = (request, pool.places.get(*place)) {
+            pool.fail(&request, pool.failure(place, &Reason::Panicked));
+        }
+    }
+}
+
 impl Worker {
     /// Works until the pool closes, or there is nothing to do for long, or the thread is
     /// given up.
     pub(super) fn run(self) {
+        let _leaving = Leaving(&self);
         let Some(place) = self.pool.places.get(self.place) else {
             return;
         };
@@ -53,37 +82,53 @@ impl Worker {
         let mut scratch = vec![0; SCRATCH];
         let mut ended = None;
         while let Some(task) = self.next(ended.take()) {
-            ended = Some(match task {
+            // Some of what is called is not ours: where the PIN comes from, and what verifies.
+            let outcome = catch_unwind(AssertUnwindSafe(|| match task {
                 Task::Perform(request) => self.perform(place, &mut session, &request, &mut scratch),
                 Task::Probe => self.probe(place, &mut session, &mut scratch),
-            });
+            }));
+            ended = Some(outcome.unwrap_or_else(|_| self.panicked(place, &mut session)));
         }
         place.leave(&mut session);
-        let mut queue = lock(&self.pool.queue);
-        queue.threads -= 1;
-        if let Some(at) = queue.places.get_mut(self.place)
-            && at.workers.remove(&self.number).is_none()
-        {
-            // It was given up, and is back; or it has retired.
-            at.hanging -= 1;
-        }
+    }
+
+    /// Clears up after a panic, which may have come in the middle of an operation.
+    fn panicked(&self, place: &Place, session: &mut Option<Session>) -> Ended {
+        place.leave(session);
+        let queue = lock(&self.pool.queue);
+        let at = queue.places.get(self.place);
+        let probing = at.is_some_and(|at| at.is_probing(self.number));
+        // None if it had been given back before.
+        let state = at.and_then(|at| at.workers.get(&self.number));
+        let request = state.and_then(|state| state.request.clone());
         drop(queue);
-        self.pool.watch.notify_one();
+        if let Some(request) = request {
+            let error = self.pool.failure(place, &Reason::Panicked);
+            self.pool.fail(&request, error);
+        }
+        if probing {
+            Ended::Down(Reason::Panicked)
+        } else {
+            Ended::Seen
+        }
     }
 
     /// Reports how the last task ended, and waits for the next. `None`: end.
     fn next(&self, ended: Option<Ended>) -> Option<Task> {
-        let wake = self.pool.wake.get(self.place)?;
-        let mut queue = lock(&self.pool.queue);
+        let pool = &*self.pool;
+        let wake = pool.wake.get(self.place)?;
+        let mut queue = lock(&pool.queue);
         let at = queue.places.get_mut(self.place)?;
         if !at.end(self.number) {
             // Given up, because it took long; but it found the token in order in the end.
-            // Otherwise a token whose recovery takes longer than the limit would never be.
-            if matches!(ended, Some(Ended::Revived)) && matches!(at.breaker, Breaker::Open(_)) {
-                at.failures = 0;
-                at.breaker = Breaker::Closed;
+            // Otherwise a token whose recovery takes longer than the limit would never be,
+            // and one that stalled for a little longer would be left alone for as long again.
+            if matches!(ended, Some(Ended::Revived | Ended::Well(_)))
+                && matches!(at.breaker, Breaker::Open(_))
+            {
+                at.revive();
                 wake.notify_all();
-                self.pool.watch.notify_one();
+                pool.look(&mut queue);
             }
             return None;
         }
@@ -97,23 +142,19 @@ impl Worker {
                 everyone = at.width.get() > before;
             }
             Some(Ended::Revived) => {
-                at.failures = 0;
-                at.breaker = Breaker::Closed;
+                at.revive();
                 everyone = true;
             }
             Some(Ended::Down(reason)) => {
-                at.breaker = Breaker::Open(Instant::now() + self.pool.settings.retry_interval);
+                let pause = match reason {
+                    Reason::Pin(_) => pool.settings.retry_interval.max(PIN_PAUSE),
+                    _ => pool.settings.retry_interval,
+                };
+                at.breaker = Breaker::Open(Instant::now() + pause);
                 // Waiting does not help where a person has to.
-                let hopeless = reason.class(&self.pool.profile) == Class::Caller;
-                if hopeless && !queue.any_up() {
-                    let waiting = queue.drain();
-                    drop(queue);
-                    let place = self.pool.places.get(self.place)?;
-                    for request in waiting {
-                        request.finish(Err(self.pool.failure(place, &reason)));
-                    }
-                    queue = lock(&self.pool.queue);
-                }
+                let hopeless = reason.class(&pool.profile) == Class::Caller;
+                at.hopeless = hopeless.then_some(reason);
+                queue = pool.end_what_waits_in_vain(queue);
             }
         }
         if everyone {
@@ -134,7 +175,9 @@ impl Worker {
                 return None;
             }
             let idle = now.saturating_duration_since(*idle_since.get_or_insert(now));
-            if idle >= IDLE && at.retire(self.number) {
+            if idle >= IDLE && at.retire(self.number, now) {
+                // For those that leave, too.
+                pool.look(&mut queue);
                 return None;
             }
             let pause = match at.breaker {
@@ -149,7 +192,7 @@ impl Worker {
                 .unwrap_or_else(PoisonError::into_inner);
             queue = woken;
             if let Some(at) = queue.places.get_mut(self.place) {
-                at.idle -= 1;
+                at.comes();
             }
         }
     }
@@ -201,9 +244,11 @@ impl Worker {
         let pool = &self.pool;
         let reason = &trouble.reason;
         let wrong = *reason == Reason::WrongSignature;
+        let no_pin = matches!(reason, Reason::Pin(_));
         if wrong {
             place.meter.wrong.add();
         }
+        count_refusal(place, reason);
         // The token opens no more sessions, but others have some: nothing is wrong with the
         // request, and they will do it.
         let crowded = matches!(
@@ -217,9 +262,11 @@ impl Worker {
         };
         let mut queue = lock(&pool.queue);
         let elsewhere = queue.up_elsewhere(self.place);
+        let hope = queue.hope_elsewhere(self.place);
         let Some(at) = queue.places.get_mut(self.place) else {
             return false;
         };
+        let began = at.workers.get(&self.number).and_then(|state| state.since);
         // Given up while it was inside: the request has gone on without it.
         if !at.end(self.number) {
             return false;
@@ -227,11 +274,12 @@ impl Worker {
         at.failures += 1;
         let class = match reason.class(&pool.profile) {
             Class::Session | Class::Login if at.failures >= SUSPECT => Class::Module,
-            // Only this token's PIN is wrong.
-            Class::Caller if elsewhere && matches!(reason, Reason::Pin(_)) => Class::Module,
+            // Nothing is wrong with the request, and the token is of no use without its PIN.
+            Class::Caller if no_pin => Class::Module,
             class => class,
         };
         let hopeless = match class {
+            _ if no_pin && !hope => true,
             // Another token may be able to.
             Class::Caller => !elsewhere || attempts > 1,
             _ => attempts >= ATTEMPTS || wrong && wrong_before,
@@ -243,14 +291,22 @@ impl Worker {
             if let Some(state) = at.workers.get_mut(&self.number) {
                 state.since = Some(Instant::now());
             }
-            place.meter.outages.add();
         }
         if class == Class::Busy {
-            at.width.refused(at.running.max(1));
+            let now = Instant::now();
+            let inside = at.running.max(1);
+            at.width.refused(inside, began.unwrap_or(now), now);
         }
         drop(queue);
+        if examine {
+            place.meter.outages.add();
+        }
+        if examine || class == Class::Busy {
+            // There is less room here now: what waited for it may go elsewhere.
+            pool.wake_all();
+        }
         if hopeless {
-            request.finish(Err(pool.failure(place, reason)));
+            pool.fail(request, pool.failure(place, reason));
         } else {
             self.give_back(place, request, elsewhere);
             if class == Class::Busy {
@@ -272,13 +328,15 @@ impl Worker {
         let mut queue = lock(&self.pool.queue);
         if queue.closed {
             drop(queue);
-            request.finish(Err(self.pool.unavailable("the key was closed")));
+            let closed = self.pool.unavailable("the key was closed");
+            self.pool.fail(request, closed);
             return;
         }
         queue.push(request.clone());
-        let idle = queue.idle_place();
+        queue = self.pool.end_what_waits_in_vain(queue);
+        let called = queue.call(Some(self.place));
         drop(queue);
-        if let Some(condition) = idle.and_then(|place| self.pool.wake.get(place)) {
+        if let Some(condition) = called.and_then(|place| self.pool.wake.get(place)) {
             condition.notify_one();
         }
     }
@@ -287,7 +345,8 @@ impl Worker {
     /// looks once more.
     fn probe(&self, place: &Place, session: &mut Option<Session>, scratch: &mut [u8]) -> Ended {
         let mut once = |session: &mut Option<Session>| {
-            place.seated(session, |seat| place.duty.probe(seat, scratch))
+            let outcome = place.seated(session, |seat| place.duty.probe(seat, scratch));
+            outcome.inspect_err(|trouble| count_refusal(place, &trouble.reason))
         };
         // A new session tells more than an old one.
         place.leave(session);
@@ -327,5 +386,12 @@ impl Worker {
             Ok(()) => Ended::Revived,
             Err(trouble) => Ended::Down(trouble.reason),
         }
+    }
+}
+
+/// Counts the code that a PIN was refused with. One that was not presented again has none.
+fn count_refusal(place: &Place, reason: &Reason) {
+    if let Reason::Pin(PinError::Refused(code)) = reason {
+        place.meter.code(*code);
     }
 }
