@@ -211,8 +211,8 @@ impl Builder {
         self
     }
 
-    /// Whether requests are refused at once while no token answers, instead of waiting for
-    /// it until their deadline. By default they wait.
+    /// Whether requests are refused at once while no token answers, and those that wait are
+    /// ended, instead of waiting for it until their deadline. By default they wait.
     #[must_use]
     pub fn reject_when_down(mut self, reject: bool) -> Self {
         self.settings.reject_when_down = reject;
@@ -227,9 +227,10 @@ impl Builder {
         self
     }
 
-    /// A key that signs when the queue is full or no token answers: the same key somewhere
-    /// else, as the certificate has been chosen by then. With it, nothing waits for a token
-    /// that does not answer.
+    /// A key that signs when the queue is full, when no token answers, and what no token has
+    /// done by the deadline: the same key somewhere else, as the certificate has been chosen
+    /// by then. With it, nothing waits for a token that was tried and did not answer, and
+    /// what waited when that was found goes to this key too.
     #[must_use]
     pub fn fallback(mut self, key: Arc<dyn SigningKey>) -> Self {
         self.fallback = Some(key);

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use crypto_api::{Error, Implementation, Op, SecureRandom, SignatureScheme, SigningKey};
+use crypto_api::{Error, Implementation, Op, PendingOp, SecureRandom, SignatureScheme, SigningKey};
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 
 use crate::NAME;
@@ -17,7 +17,7 @@ use crate::meter::{KeyMeter, Stats};
 use crate::module::lock;
 use crate::opening::Opening;
 use crate::place::Place;
-use crate::pool::{Handle, Pool};
+use crate::pool::{Handle, Pending, Pool};
 use crate::signing::{self, Opened, Signing};
 use crate::uri::Uri;
 
@@ -32,14 +32,22 @@ struct Inner {
     schemes: Vec<SignatureScheme>,
     public: SubjectPublicKeyInfoDer<'static>,
     chain: Vec<CertificateDer<'static>>,
-    fallback: Option<Arc<dyn SigningKey>>,
+    fallback: Option<Fallback>,
     implementation: Implementation,
+}
+
+/// Who signs when no token does.
+#[derive(Clone)]
+struct Fallback {
+    key: Arc<dyn SigningKey>,
+    /// For requests whose caller has long gone on.
+    random: Arc<dyn SecureRandom>,
 }
 
 /// How busy a key is: for whoever decides what to accept.
 ///
-/// A server under more load than its token can bear may refuse new connections, or serve
-/// only those that resume and need no signature, while this is not [`Load::Normal`].
+/// A server under more load than its token can bear may refuse new connections while this is
+/// not [`Load::Normal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Load {
@@ -50,7 +58,7 @@ pub enum Load {
     },
     /// The queue is full: requests are refused.
     Full,
-    /// No token answers: requests wait for one, or are refused.
+    /// No token answers, or its PIN is refused: requests wait for one, or are refused.
     Down,
 }
 
@@ -97,6 +105,9 @@ impl Pkcs11Key {
     /// Gives this handle up and, if it was the last, waits until the signing threads have
     /// ended and the module is finalised. To be called before a program ends: a module's
     /// own clean-up at exit must not meet a thread that is still inside.
+    ///
+    /// If calls hang it waits for two [hang limits](Builder::hang_limit), and half a second,
+    /// and leaves them behind.
     pub fn close(self) {
         let pool = self.0.handle.pool.clone();
         let last = Arc::into_inner(self.0);
@@ -139,10 +150,16 @@ impl SigningKey for Pkcs11Key {
         };
         let handle = &self.0.handle;
         match (handle.pool.submit(handle, job, message), &self.0.fallback) {
-            (Ok(pending), _) => Op::Pending(Box::new(pending)),
+            (Ok(pending), None) => Op::Pending(Box::new(pending)),
+            (Ok(pending), Some(fallback)) => Op::Pending(Box::new(OrFallback {
+                stage: Stage::Token(pending),
+                pool: handle.pool.clone(),
+                scheme,
+                fallback: fallback.clone(),
+            })),
             (Err(Error::Unavailable { .. }), Some(fallback)) => {
                 handle.pool.meter.fallback.add();
-                fallback.sign(scheme, message, random)
+                fallback.key.sign(scheme, message, random)
             }
             (Err(error), _) => Op::err(error),
         }
@@ -150,6 +167,42 @@ impl SigningKey for Pkcs11Key {
 
     fn implementation(&self) -> Implementation {
         self.0.implementation
+    }
+}
+
+/// A request that the fallback key gets if the tokens turn out to be of no use.
+struct OrFallback {
+    stage: Stage,
+    pool: Arc<Pool>,
+    scheme: SignatureScheme,
+    fallback: Fallback,
+}
+
+enum Stage {
+    Token(Pending),
+    Fallback(Box<dyn PendingOp<Vec<u8>>>),
+}
+
+impl PendingOp<Vec<u8>> for OrFallback {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Error>> {
+        let pending = match &mut self.stage {
+            Stage::Fallback(op) => return op.poll(cx),
+            Stage::Token(pending) => pending,
+        };
+        match pending.poll(cx) {
+            Poll::Ready(Err(Error::Unavailable { .. })) => {}
+            outcome => return outcome,
+        }
+        self.pool.meter.fallback.add();
+        let Fallback { key, random } = &self.fallback;
+        match key.sign(self.scheme, pending.data(), &**random) {
+            Op::Ready(outcome) => Poll::Ready(outcome),
+            Op::Pending(mut op) => {
+                let outcome = op.poll(cx);
+                self.stage = Stage::Fallback(op);
+                outcome
+            }
+        }
     }
 }
 
@@ -307,7 +360,10 @@ impl Builder {
             schemes,
             public: public.spki,
             chain,
-            fallback: self.fallback,
+            fallback: self.fallback.map(|key| Fallback {
+                key,
+                random: self.random,
+            }),
             implementation,
         })))
     }

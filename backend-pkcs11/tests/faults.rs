@@ -2,15 +2,45 @@
 
 mod common;
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    fs,
+    process::Command,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
 
-use backend_pkcs11::{Load, OpenError, PinError, Pkcs11Key, Profile, Reason, Sessions};
-use common::{Faults, bench, eventually, threads};
-use crypto_api::{Error, SignatureScheme as S, SigningKey};
-use test_tokens::Key;
+use backend_pkcs11::{Load, OpenError, Pin, PinError, Pkcs11Key, Profile, Reason, Sessions};
+use common::{Bench, Faults, bench, eventually, threads};
+use crypto_api::{Error, Op, SignatureScheme as S, SigningKey};
+use test_tokens::{Key, PIN};
 
 const P256: &[Key] = &[Key::P256];
 const ECDSA: S = S::ECDSA_SECP256R1_SHA256;
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Sleeps until the operation is ready: the signing threads need the processor.
+fn wait(op: Op<Vec<u8>>) -> Result<Vec<u8>, Error> {
+    let mut pending = match op {
+        Op::Ready(outcome) => return outcome,
+        Op::Pending(pending) => pending,
+    };
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        if let Poll::Ready(outcome) = pending.poll(&mut Context::from_waker(&waker)) {
+            return outcome;
+        }
+        thread::park();
+    }
+}
 
 #[test]
 fn no_call_runs_on_the_callers_thread_and_no_lookup_on_the_signing_path() {
@@ -142,8 +172,8 @@ fn fewer_sessions_than_threads_suffice() {
 
 #[test]
 fn throttling_is_not_taken_for_a_failure() {
-    let script = "seed = 5\n[[rule]]\nname = 'busy'\nfunctions = ['C_Sign']\n\
-                  codes = ['CKR_FUNCTION_FAILED']\nwhen = { after = 2, probability = 0.2 }";
+    let script = "[[rule]]\nname = 'busy'\nfunctions = ['C_Sign']\n\
+                  codes = ['CKR_FUNCTION_FAILED']\nwhen = { after = 2, every = 5 }";
     bench(
         "throttling_is_not_taken_for_a_failure",
         P256,
@@ -155,7 +185,7 @@ fn throttling_is_not_taken_for_a_failure() {
             let mut faults = bench.control();
             let tally = bench.load(&key, ECDSA, 4, || faults.reaches("rule busy", 20));
             let failed: u64 = tally.errors.values().sum();
-            // One that is unlucky four times in a row is told so: 0.2 to the power of 4.
+            // One that is met by every fifth call four times in a row is told so.
             assert!(failed * 100 <= tally.good + 100, "{tally:?}");
             let place = &key.stats().places[0];
             assert_eq!((place.reinitialized, place.outages), (0, 0), "{place:?}");
@@ -170,17 +200,14 @@ fn a_call_that_hangs_costs_its_thread_and_no_request() {
     let test = "a_call_that_hangs_costs_its_thread_and_no_request";
     bench(test, P256, "", |bench| {
         let builder = bench.builder(Key::P256).sessions(Sessions::Fixed(2));
-        let key = builder
-            .hang_limit(Duration::from_millis(150))
-            .open()
-            .unwrap();
+        let key = builder.hang_limit(Duration::from_secs(2)).open().unwrap();
         let mut faults = bench.control();
         bench.sign(&key, ECDSA).unwrap();
         faults.say("rule {name='stuck', functions=['C_Sign'], hang=true, when={times=1}}");
         // Done by another thread, on another session.
         bench.sign(&key, ECDSA).unwrap();
         let place = key.stats().places.remove(0);
-        assert_eq!((place.abandoned, place.hanging), (1, 1), "{place:?}");
+        assert!(place.abandoned >= 1 && place.hanging >= 1, "{place:?}");
         assert_eq!(faults.count("hanging now"), 1);
         let tally = bench.load(&key, ECDSA, 2, || faults.reaches("calls C_Sign", 50));
         assert!(tally.errors.is_empty(), "{tally:?}");
@@ -212,7 +239,7 @@ fn a_token_that_hangs_altogether_fails_requests_at_their_deadline() {
             .map(|_| key.sign(ECDSA, b"parked", &*bench.provider.random))
             .collect();
         for op in pending {
-            let error = op.spin().unwrap_err();
+            let error = wait(op).unwrap_err();
             assert!(matches!(error, Error::Unavailable { .. }), "{error}");
         }
         let stats = key.stats();
@@ -247,14 +274,13 @@ fn a_token_comes_back_and_what_waited_is_done() {
             assert!(!key.stats().places[0].up);
             faults.say("return keyway");
             for op in pending {
-                op.spin().unwrap();
+                wait(op).unwrap();
             }
-            assert_eq!(key.load(), Load::Normal { queued: 0 });
+            // A last request that failed may still be looked into.
+            let normal = Load::Normal { queued: 0 };
+            eventually("it is as before", || key.load() == normal);
             let stats = key.stats();
-            assert!(
-                stats.places[0].outages >= 1 && stats.places[0].up,
-                "{stats}"
-            );
+            assert!(stats.places[0].outages >= 1, "{stats}");
             assert_eq!(faults.stats().violations(), 0);
             key.close();
         },
@@ -392,7 +418,8 @@ fn storms_are_survived() {
         let stats = faults.stats();
         assert_eq!(stats.violations(), 0, "{stats:?}");
         bench.sign(&key, ECDSA).unwrap();
-        assert!(threads() <= before + 8, "{}", threads());
+        // The system still counts a thread for a moment after its end.
+        eventually("its threads are gone", || threads() <= before + 8);
         key.close();
         assert_eq!(faults.count("sessions open"), 0);
     });
@@ -448,9 +475,19 @@ fn a_refused_pin_is_not_tried_again() {
             assert!(error.to_string().contains("PIN"), "{error}");
             assert!(!error.to_string().contains("1234"), "{error}");
         }
-        assert_eq!(key.stats().expired, 0);
+        eventually("it is down", || key.load() == Load::Down);
         thread::sleep(Duration::from_millis(300));
-        assert_eq!(faults.count("calls C_Login"), logins + 1, "{}", key.stats());
+        let stats = key.stats();
+        assert_eq!(faults.count("calls C_Login"), logins + 1, "{stats}");
+        assert_eq!((stats.expired, stats.failed + stats.rejected), (0, 5));
+        let place = &stats.places[0];
+        assert!(!place.up, "{stats}");
+        let codes: Vec<_> = place.codes.iter().collect();
+        let incorrect = codes
+            .iter()
+            .filter(|(code, _)| code.name() == Some("CKR_PIN_INCORRECT"));
+        let incorrect: u64 = incorrect.map(|(_, count)| **count).sum();
+        assert_eq!(incorrect, 1, "{codes:?}");
         key.close();
         let error = Pkcs11Key::builder(wrong, &bench.provider)
             .open()
@@ -500,14 +537,26 @@ fn a_slow_token_is_hedged_by_another() {
             .open()
             .unwrap();
         let (mut one, mut two) = (bench.control(), Faults::of(&second));
-        // Either may get it first; whoever is slow, the other one does it too.
-        for slow in [&mut one, &mut two] {
-            slow.say("rule {name='slow', functions=['C_Sign'], latency_ms=300.0}");
+        // Either may get it first. Both hang, until the second one answers.
+        for faults in [&mut one, &mut two] {
+            faults.say("rule {name='stuck', functions=['C_Sign'], hang=true}");
         }
-        bench.sign(&key, ECDSA).unwrap();
-        let hedged: u64 = key.stats().places.iter().map(|place| place.hedged).sum();
-        assert_eq!(hedged, 1, "{}", key.stats());
-        assert_eq!(one.count("rule slow") + two.count("rule slow"), 2);
+        let pending = key.sign(ECDSA, b"parked", &*bench.provider.random);
+        one.reaches("hanging now", 1);
+        two.reaches("hanging now", 1);
+        let hedged = || key.stats().places.iter().position(|each| each.hedged == 1);
+        eventually("one is hedged", || hedged().is_some());
+        let first = hedged().unwrap();
+        let all: u64 = key.stats().places.iter().map(|each| each.hedged).sum();
+        assert_eq!(all, 1, "{}", key.stats());
+        for faults in [&mut one, &mut two] {
+            faults.say("drop stuck");
+        }
+        let mut both = [one, two];
+        both[1 - first].say("release");
+        wait(pending).unwrap();
+        assert_eq!(both[first].count("hanging now"), 1);
+        both[first].say("release");
         key.close();
     });
 }
@@ -524,16 +573,42 @@ fn a_full_queue_and_a_lost_token_go_to_the_fallback_key() {
         let key = builder.open().unwrap();
         let mut faults = bench.control();
         faults.say("remove keyway");
-        eventually("the fallback signs", || {
-            let _ = bench.sign(&key, ECDSA);
-            key.stats().fallback > 0
-        });
+        // From the first one on, which the lost token had got, and nobody waits.
+        let start = Instant::now();
         bench.sign(&key, ECDSA).unwrap();
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert_eq!(key.stats().fallback, 1);
+        bench.sign(&key, ECDSA).unwrap();
+        assert_eq!(key.stats().fallback, 2);
         faults.say("return keyway");
         eventually("the token is used again", || key.stats().places[0].up);
         let done = key.stats().places[0].done;
         bench.sign(&key, ECDSA).unwrap();
         assert!(key.stats().places[0].done > done);
+        key.close();
+
+        // And what a full queue has no room for.
+        let builder = bench.builder(Key::P256).fallback(Arc::new(other.clone()));
+        let key = builder
+            .sessions(Sessions::Fixed(1))
+            .queue(1)
+            .open()
+            .unwrap();
+        faults.say("rule {name='stuck', functions=['C_Sign'], hang=true}");
+        let sign = || key.sign(ECDSA, b"message", &*bench.provider.random);
+        let inside = sign();
+        faults.reaches("hanging now", 1);
+        let waiting = sign();
+        assert_eq!(key.load(), Load::Full);
+        bench.sign(&key, ECDSA).unwrap();
+        assert_eq!((key.stats().fallback, key.stats().rejected), (1, 1));
+        faults.say("drop stuck");
+        faults.say("release");
+        for op in [inside, waiting] {
+            wait(op).unwrap();
+        }
+        assert_eq!(key.stats().fallback, 1);
         key.close();
         other.close();
     });
@@ -544,10 +619,7 @@ fn who_hangs_while_trying_the_token_is_relieved() {
     let test = "who_hangs_while_trying_the_token_is_relieved";
     bench(test, P256, "", |bench| {
         let builder = bench.builder(Key::P256).sessions(Sessions::Fixed(4));
-        let key = builder
-            .hang_limit(Duration::from_millis(100))
-            .open()
-            .unwrap();
+        let key = builder.hang_limit(Duration::from_secs(2)).open().unwrap();
         let mut faults = bench.control();
         // Four threads, so that three of them wait while one tries the token.
         let tally = bench.load(&key, ECDSA, 6, || faults.reaches("calls C_Sign", 50));
@@ -556,10 +628,10 @@ fn who_hangs_while_trying_the_token_is_relieved() {
         faults.say("poison");
         let pending = key.sign(ECDSA, b"parked", &*bench.provider.random);
         faults.reaches("hanging now", 1);
-        eventually("it is given up", || key.stats().places[0].abandoned == 1);
+        eventually("it is given up", || key.stats().places[0].abandoned >= 1);
         faults.say("cure");
         // By one of those that waited; the one that hangs is still away.
-        pending.spin().unwrap();
+        wait(pending).unwrap();
         assert_eq!(faults.count("hanging now"), 1);
         faults.say("release");
         eventually("nothing hangs", || key.stats().places[0].hanging == 0);
@@ -590,7 +662,7 @@ fn one_library_under_two_names_is_one_module() {
     let test = "one_library_under_two_names_is_one_module";
     bench(test, P256, "seed = 1", |bench| {
         let other = bench.dir.join("other-name.so");
-        std::fs::hard_link(&bench.module, &other).unwrap();
+        fs::hard_link(&bench.module, &other).unwrap();
         let other = bench.token.uri_through(Key::P256, &other);
         let first = bench.builder(Key::P256).open().unwrap();
         let second = Pkcs11Key::builder(other, &bench.provider).open().unwrap();
@@ -601,5 +673,95 @@ fn one_library_under_two_names_is_one_module() {
         second.close();
         assert_eq!(faults.count("calls C_Initialize"), 1);
         assert_eq!(faults.count("calls C_Finalize"), 1);
+    });
+}
+
+/// Changes the PIN in the token, as its keeper does: from another process.
+fn change_pin(bench: &Bench, old: &str, new: &str) {
+    let output = Command::new("pkcs11-tool")
+        .arg("--module")
+        .arg(&bench.token.module)
+        .args([
+            "--token-label",
+            &bench.token.label,
+            "--login",
+            "--change-pin",
+        ])
+        .args(["--pin", old, "--new-pin", new])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_changed_pin_is_read_anew() {
+    bench("a_changed_pin_is_read_anew", P256, "", |bench| {
+        let file = bench.dir.join("pin");
+        fs::write(&file, PIN).unwrap();
+        let uri = bench
+            .uri(Key::P256)
+            .replace(&format!("pin-value={PIN}&"), "");
+        let builder = Pkcs11Key::builder(uri, &bench.provider).pin(Pin::file(&file));
+        let key = builder.open().unwrap();
+        let mut faults = bench.control();
+        let up = |key: &Pkcs11Key| key.stats().places[0].up;
+
+        // The file first, or soon enough: nobody notices.
+        change_pin(&bench, PIN, "second-98431");
+        fs::write(&file, "second-98431").unwrap();
+        faults.say("poison");
+        bench.sign(&key, ECDSA).unwrap();
+        assert_eq!(faults.count("initialized times"), 2);
+        assert_eq!(key.stats().failed, 0);
+
+        // The file late: an error until then, and one wrong try at the token.
+        change_pin(&bench, "second-98431", "third-98431");
+        let logins = faults.count("calls C_Login");
+        faults.say("poison");
+        let error = bench.sign(&key, ECDSA).unwrap_err().to_string();
+        assert!(error.contains("PIN"), "{error}");
+        eventually("it is down", || !up(&key));
+        thread::sleep(Duration::from_millis(1500));
+        assert_eq!(faults.count("calls C_Login"), logins + 1, "{}", key.stats());
+        assert!(!up(&key));
+        fs::write(&file, "third-98431\n").unwrap();
+        eventually("it is up", || up(&key));
+        bench.sign(&key, ECDSA).unwrap();
+        key.close();
+    });
+}
+
+#[test]
+fn an_end_does_not_wait_for_a_module_that_hangs() {
+    let test = "an_end_does_not_wait_for_a_module_that_hangs";
+    bench(test, P256, "", |bench| {
+        let builder = bench.builder(Key::P256);
+        let key = builder.hang_limit(Duration::from_secs(1)).open().unwrap();
+        bench.sign(&key, ECDSA).unwrap();
+        let mut faults = bench.control();
+        faults.say("rule {name='stuck', functions=['C_Finalize'], hang=true}");
+        let start = Instant::now();
+        key.close();
+        // Two hang limits and a half second, on a busy machine.
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        assert_eq!(faults.count("hanging now"), 1);
+        faults.say("release");
+        eventually("it has ended", || faults.count("hanging now") == 0);
+    });
+}
+
+#[test]
+fn what_is_under_way_is_done_though_its_key_is_dropped() {
+    let test = "what_is_under_way_is_done_though_its_key_is_dropped";
+    bench(test, P256, "", |bench| {
+        let key = bench.builder(Key::P256).open().unwrap();
+        let pending: Vec<_> = (0..50)
+            .map(|_| key.sign(ECDSA, b"parked", &*bench.provider.random))
+            .collect();
+        drop(key);
+        for op in pending {
+            wait(op).unwrap();
+        }
     });
 }
