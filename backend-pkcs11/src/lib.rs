@@ -15,7 +15,7 @@
 //! | `mechanism`, `pss`, `verify` | which mechanism makes which signature of TLS, checked |
 //! | `signing`, `place` | opening and trying a key; the way to it through session and login |
 //! | `pool` | the queue, the signing threads, who watches them, and how many there should be |
-//! | `key`, `rotate`, `ticket` | what a program holds: a key, one that can be exchanged, ticket keys |
+//! | `key`, `ticket` | what a program holds: a key, ticket keys |
 //! | `code`, `error`, `meter` | return codes and their meaning, errors, counters |
 //! | `low` | the calls into the module; all `unsafe` is there |
 //!
@@ -66,7 +66,7 @@
 //! code: try again with fewer at once, open a session, log in, or finalise and initialise
 //! the module, which waits until no call is inside and is not done more often than
 //! [`Builder::retry_interval`] allows, and never after a refused PIN. Keys are then looked
-//! for again and recognised by their public half. A request is tried three times at most and
+//! for again and recognised by their public half. A request is tried four times at most and
 //! until its deadline. A call that does not return costs its thread, which is replaced.
 //!
 //! After a `fork` the child's copies of keys answer with an error, as the signing threads
@@ -102,7 +102,6 @@ mod place;
 mod pool;
 mod process;
 mod pss;
-mod rotate;
 mod shared;
 mod signing;
 mod ticket;
@@ -117,7 +116,6 @@ pub use key::{BlockingKey, Load, Pkcs11Key};
 pub use meter::{PlaceStats, Stats};
 pub use opening::Opening;
 pub use pin::{Pin, PinError};
-pub use rotate::RotatingKey;
 pub use ticket::Pkcs11Tickets;
 pub use uri::{ObjectType, Uri, UriError};
 
