@@ -1,10 +1,14 @@
 //! What goes to the recorder of the `metrics` crate: the counters, by key and token, and
 //! nothing secret.
 
+use std::process::Command;
+
 use backend_pkcs11::Pkcs11Key;
 use crypto_api::{SignatureScheme, SigningKey};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use test_tokens::{Key, Kind, LABEL, PIN, Token, isolated};
+
+const DISTINCT: &str = "not-a-number";
 
 #[test]
 fn counters_reach_the_recorder() {
@@ -16,9 +20,21 @@ fn counters_reach_the_recorder() {
         let snapshotter = recorder.snapshotter();
         recorder.install().unwrap();
         let provider = backend_soft::provider();
-        let key = Pkcs11Key::builder(token.uri(Key::P256), &provider)
-            .open()
+        // A PIN that no number, time or address has in it by chance.
+        let changed = Command::new("pkcs11-tool")
+            .arg("--module")
+            .arg(&token.module)
+            .args(["--token-label", &token.label, "--login", "--change-pin"])
+            .args(["--pin", PIN, "--new-pin", DISTINCT])
+            .output()
             .unwrap();
+        assert!(changed.status.success(), "{changed:?}");
+        let uri = token.uri(Key::P256);
+        let uri = uri.replace(
+            &format!("pin-value={PIN}"),
+            &format!("pin-value={DISTINCT}"),
+        );
+        let key = Pkcs11Key::builder(uri, &provider).open().unwrap();
         let blocking = key.blocking();
         for n in 0..7u8 {
             let scheme = SignatureScheme::ECDSA_SECP256R1_SHA256;
@@ -30,7 +46,8 @@ fn counters_reach_the_recorder() {
         let mut counted = Vec::new();
         for (name, _, _, value) in snapshotter.snapshot().into_vec() {
             let text = format!("{name:?} {value:?}");
-            assert!(!text.contains(PIN) && !text.contains("pin-value"), "{text}");
+            assert!(!text.contains(DISTINCT), "{text}");
+            assert!(!text.contains("pin-value"), "{text}");
             let labels: Vec<_> = name.key().labels().collect();
             let has = |label: &str, part: &str| {
                 let mut labels = labels.iter();
@@ -54,11 +71,16 @@ fn counters_reach_the_recorder() {
                 ("pkcs11_sessions_opened_total", DebugValue::Counter(count)) => {
                     assert!(count >= 1);
                 }
+                ("pkcs11_hanging" | "pkcs11_failed_total", value) => {
+                    let nothing = matches!(value, DebugValue::Counter(0))
+                        || matches!(value, DebugValue::Gauge(count) if count.0 == 0.0);
+                    assert!(nothing, "{value:?}");
+                }
                 ("pkcs11_errors_total", value) => panic!("{value:?}"),
                 _ => continue,
             }
             counted.push(name);
         }
-        assert_eq!(counted.len(), 5, "{counted:?}");
+        assert_eq!(counted.len(), 7, "{counted:?}");
     });
 }

@@ -62,8 +62,9 @@ fn a_killed_token_is_found_again() {
         let stats = place(&key);
         assert_eq!((stats.wrong, stats.hanging), (0, 0), "{stats:?}");
         assert!(stats.outages >= 9, "{stats:?}");
-        // As many threads as before, give or take the signing ones that come and go.
-        assert!(threads() <= before + 4, "{} {before}", threads());
+        // As many threads as before, give or take the signing ones that come and go; the
+        // system still counts one for a moment after its end.
+        eventually("its threads are gone", || threads() <= before + 4);
         key.close();
     });
 }

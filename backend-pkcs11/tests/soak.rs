@@ -79,11 +79,21 @@ const FAULTS: &[(&str, &str)] = &[
     ),
 ];
 
+/// How long it may take from when the token answers to the next signature: in so many of 100
+/// cases, at most so long.
+const STRICT: [(usize, Duration); 2] = [
+    (50, Duration::from_millis(100)),
+    (90, Duration::from_millis(600)),
+];
+const GENEROUS: [(usize, Duration); 2] =
+    [(50, Duration::from_secs(1)), (100, Duration::from_secs(20))];
+
 #[test]
 fn random_faults() {
     let seconds = env::var("KEYWAY_SOAK_SECONDS").ok();
-    let seconds = seconds.and_then(|text| text.parse().ok()).unwrap_or(20);
-    let length = Duration::from_secs(seconds);
+    let seconds = seconds.and_then(|text| text.parse().ok());
+    let by_hand = seconds.is_some();
+    let length = Duration::from_secs(seconds.unwrap_or(20));
     let limit = length + Duration::from_secs(100);
     bench_within(
         limit,
@@ -136,6 +146,18 @@ fn random_faults() {
                 let (time, fault) = at(part);
                 println!("recovered within {time:>8.1?} in {part:>3} of 100 cases ({fault})");
             }
+            // On an idle machine half of the recoveries take less than the 100 ms that are
+            // promised, with the random waits of what was under way; elsewhere they are not
+            // measured, but must not be out of all proportion.
+            for (part, limit) in if by_hand { STRICT } else { GENEROUS } {
+                let (time, fault) = at(part);
+                let verdict = if time <= limit { "pass" } else { "FAIL" };
+                println!("{verdict}: {part:>3} of 100 within {limit:.1?}: {time:.1?} ({fault})");
+                assert!(
+                    time <= limit,
+                    "{part} of 100 took up to {time:.1?} ({fault})"
+                );
+            }
             println!("{}", key.stats());
             let stats = faults.stats();
             for (name, count) in stats.iter() {
@@ -149,14 +171,10 @@ fn random_faults() {
             for _ in 0..20 {
                 bench.sign(&key, ECDSA).unwrap();
             }
-            assert!(
-                threads() <= before + 8,
-                "{} threads, {before} before",
-                threads()
-            );
+            // The system still counts a thread for a moment after it has been joined.
+            eventually("no thread too many", || threads() <= before + 8);
             key.close();
             assert_eq!(faults.count("sessions open"), 0);
-            // The system still counts a thread for a moment after it has been joined.
             eventually("its threads are gone", || threads() < before);
         },
     );
