@@ -7,7 +7,9 @@
 //!     chain.pem
 //! ```
 //!
-//! Without a file the certificate chain comes from the token. SIGINT ends it in order.
+//! Without a file the certificate chain comes from the token. SIGINT ends it in order: no
+//! more clients are let in, those that are there may finish for a while, and the module is
+//! finalised.
 
 use std::error::Error;
 use std::io;
@@ -20,6 +22,7 @@ use keyway::tokio::Acceptor;
 use keyway::{Credentials, ServerBuilder, provider};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 #[tokio::main(flavor = "current_thread")]
@@ -56,9 +59,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|error| format!("{address}: {error}"))?;
     eprintln!("listening on {}", listener.local_addr()?);
+    let mut clients = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            // Forgotten as they end.
+            Some(_) = clients.join_next() => continue,
             _ = tokio::signal::ctrl_c() => break,
         };
         let (transport, peer) = match accepted {
@@ -72,17 +78,23 @@ async fn run() -> Result<(), Box<dyn Error>> {
             }
         };
         // What the token cannot take is refused before it costs anything.
-        if key.load() == Load::Full {
+        if matches!(key.load(), Load::Full | Load::Down) {
             continue;
         }
         let acceptor = acceptor.clone();
-        tokio::spawn(async move {
+        clients.spawn(async move {
             if let Err(error) = echo(acceptor, transport).await {
                 eprintln!("{peer}: {error}");
             }
         });
     }
+    let all = async { while clients.join_next().await.is_some() {} };
+    let _ = timeout(Duration::from_secs(5), all).await;
+    clients.shutdown().await;
     eprint!("{}", key.stats());
+    // Whoever closes the last of the key's handles waits for its threads.
+    drop(acceptor);
+    tokio::task::spawn_blocking(|| key.close()).await?;
     Ok(())
 }
 
