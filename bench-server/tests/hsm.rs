@@ -58,9 +58,10 @@ fn the_token_is_the_limit_and_not_the_thread() {
     };
     let four = value(&report, "hsm-handshake", "4 sessions");
     let synchronous = value(&report, "hsm-handshake", "synchronous");
-    // What the token can do: 80 and 20 a second. No faster, or the latency is not there; and
-    // far above one at a time, however busy the machine is.
-    assert!(four <= 82.0 && synchronous <= 20.5, "{four}, {synchronous}");
+    // What the token can do: 80 and 20 a second. Not faster by more than handshakes that
+    // began before the time was taken, or the latency is not there; and far above one at a
+    // time, however busy the machine is.
+    assert!(four <= 92.0 && synchronous <= 23.0, "{four}, {synchronous}");
     assert!(four > 2.0 * synchronous, "{four}, {synchronous}");
     assert!(value(&report, "hsm-latency-p50", "4 sessions") >= 0.050);
     for section in ["hsm-cpu", "hsm-cpu-signing"] {

@@ -1,5 +1,6 @@
 //! Keys in HSMs: the options, the keys that were opened, and what they count.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,13 +8,22 @@ use std::time::Duration;
 use anyhow::Result;
 use keyway::{Credentials, CryptoProvider};
 
-/// Where a private key is.
-#[derive(Clone, Debug)]
+/// Where a private key is. `Debug` does not write the URI, for its PIN.
+#[derive(Clone)]
 pub(crate) enum KeySource {
     /// In a PEM file.
     File(PathBuf),
     /// In a token, at this URI (RFC 7512). It may have a PIN in it.
     Token(String),
+}
+
+impl fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Token(_) => f.write_str("Token(pkcs11:...)"),
+        }
+    }
 }
 
 impl FromStr for KeySource {
@@ -177,8 +187,8 @@ mod opened {
             (
                 "not made",
                 format!(
-                    "{} refused, {} cancelled, {} late",
-                    stats.rejected, stats.cancelled, stats.expired
+                    "{} refused, {} cancelled, {} late, {} failed",
+                    stats.rejected, stats.cancelled, stats.expired, stats.failed
                 ),
             ),
             (
@@ -264,6 +274,7 @@ mod opened {
             "rejected": stats.rejected,
             "cancelled": stats.cancelled,
             "expired": stats.expired,
+            "failed": stats.failed,
             "fallback": stats.fallback,
             "wait": { "mean_us": us(stats.mean_wait), "max_us": us(stats.longest_wait) },
             "tokens": stats.places.iter().map(token).collect::<Vec<_>>(),
@@ -280,5 +291,7 @@ mod tests {
         let source = |text: &str| text.parse::<KeySource>();
         assert!(matches!(source("pkcs11:token=a"), Ok(KeySource::Token(_))));
         assert!(matches!(source("pkcs11.pem"), Ok(KeySource::File(_))));
+        let secret = source("pkcs11:token=a?pin-value=98431");
+        assert!(!format!("{secret:?}").contains("98431"));
     }
 }
