@@ -240,10 +240,7 @@ impl Module {
         }
         let start = Instant::now();
         if recovery.not_before.is_some_and(|time| start < time) {
-            return Err(Reason::Call(Failure {
-                function: "C_Initialize",
-                code: Code::new(sys::CKR_CRYPTOKI_NOT_INITIALIZED),
-            }));
+            return Err(Reason::TooSoon);
         }
         let outcome = self.quiesce(quiesce).and_then(|()| {
             // A module that has lost its token may fail here too, and is finalised anyway.
@@ -289,7 +286,7 @@ impl Module {
         }
         if let Ok(entered) = self.enter() {
             let tokens = std::mem::take(&mut *lock(&self.tokens));
-            tokens.iter().for_each(|token| token.logged_out(&entered));
+            tokens.iter().for_each(|token| token.leave(&entered));
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::module::{Entered, Module, ModuleUse, lock};
 use crate::object::Look;
 use crate::pin::{Credentials, Pin};
 use crate::shared::Shared;
-use crate::token::{Token, check_library};
+use crate::token::{Login, Token, check_library};
 use crate::uri::Uri;
 
 /// A session that belongs to one thread. It is not closed by being dropped: its handle may
@@ -22,6 +22,7 @@ use crate::uri::Uri;
 pub(crate) struct Session {
     handle: CK_SESSION_HANDLE,
     generation: u64,
+    login: Login,
 }
 
 /// What a token is used for: the handles it needs, and the operation.
@@ -150,12 +151,15 @@ impl Place {
         let generation = entered.generation();
         let outcome = self.seated_inside(&entered, session, work);
         outcome.map_err(|reason| {
+            let login = session.as_ref().map(|session| session.login);
             self.close(&entered, session);
             let stale = match &reason {
                 Reason::Call(failure) => {
                     self.meter.code(failure.code);
-                    if failure.is(sys::CKR_USER_NOT_LOGGED_IN) {
-                        self.token.logged_out(&entered);
+                    if let Some(login) = login
+                        && failure.is(sys::CKR_USER_NOT_LOGGED_IN)
+                    {
+                        self.token.logged_out(&entered, login);
                     }
                     [
                         sys::CKR_KEY_HANDLE_INVALID,
@@ -183,18 +187,23 @@ impl Place {
         work: impl FnOnce(&Seat<'_>) -> Result<T, Reason>,
     ) -> Result<T, Reason> {
         let generation = entered.generation();
-        let slot = self.token.ready(entered, &self.credentials)?;
+        let mut login = self.token.ready(entered, &self.credentials)?;
         let handle = match session {
             Some(session) if session.generation == generation => session.handle,
             _ => {
                 self.forget(session);
-                let handle = entered.library().open_session(slot)?;
-                *session = Some(Session { handle, generation });
+                let handle = entered.library().open_session(login.slot)?;
+                let new = session.insert(Session {
+                    handle,
+                    generation,
+                    login,
+                });
                 self.meter.opened.add();
                 self.meter.sessions_now.fetch_add(1, Relaxed);
-                if self.token.has_logged_out(entered, handle) {
-                    self.token.logged_out(entered);
-                    self.token.ready(entered, &self.credentials)?;
+                if self.token.has_logged_out(entered, handle, login) {
+                    self.token.logged_out(entered, login);
+                    login = self.token.ready(entered, &self.credentials)?;
+                    new.login = login;
                     // Tokens forget the handles of private objects with the login.
                     self.located.with(Option::take);
                 }
@@ -211,7 +220,7 @@ impl Place {
             located,
             token: &self.token,
             credentials: &self.credentials,
-            slot,
+            slot: login.slot,
         })
     }
 

@@ -27,7 +27,8 @@ struct State<T> {
 /// The right to make the calls, until it is dropped.
 pub(crate) struct Turn<'a, T> {
     shared: &'a Shared<T>,
-    number: u64,
+    /// No other has the same.
+    pub(crate) number: u64,
     /// How many others have been at it for too long.
     pub(crate) hanging: usize,
 }

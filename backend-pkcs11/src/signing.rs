@@ -90,7 +90,8 @@ fn open_once(builder: &Builder, uri: &Uri, known: Option<&PublicHalf>) -> Result
         credentials,
     } = &reached;
     let entered = module.enter()?;
-    let slot = token.ready(&entered, credentials)?;
+    let login = token.ready(&entered, credentials)?;
+    let slot = login.slot;
     let library = entered.library();
     let session = library.open_session(slot)?;
     let look = Look {
@@ -156,7 +157,7 @@ fn open_once(builder: &Builder, uri: &Uri, known: Option<&PublicHalf>) -> Result
                     if let Reason::Call(failure) = &error
                         && failure.is(cryptoki_sys::CKR_USER_NOT_LOGGED_IN)
                     {
-                        token.logged_out(&entered);
+                        token.logged_out(&entered, login);
                     }
                     return Err(error);
                 }

@@ -490,7 +490,7 @@ struct Mac {
 /// Finds the key for the first time, and tries it.
 fn first_look(reached: &Reached, uri: &Uri) -> Result<Fingerprint, Reason> {
     let entered = reached.module.enter()?;
-    let slot = reached.token.ready(&entered, &reached.credentials)?;
+    let slot = reached.token.ready(&entered, &reached.credentials)?.slot;
     let library = entered.library();
     let look = Look {
         entered: &entered,

@@ -101,11 +101,19 @@ const MOST_UNKNOWN: usize = 2;
 
 struct Present {
     generation: u64,
-    slot: CK_SLOT_ID,
+    login: Login,
     /// Kept open and never used: closing the last session would log out.
     anchor: CK_SESSION_HANDLE,
     /// Whether the token wants a login at all.
-    login: bool,
+    wanted: bool,
+}
+
+/// A login, and the slot that it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Login {
+    pub(crate) slot: CK_SLOT_ID,
+    /// Which one it is of this token's.
+    number: u64,
 }
 
 /// The latches of all tokens, by module and token. They stay when a module is released, so
@@ -241,22 +249,22 @@ impl Token {
         }))
     }
 
-    /// The token's slot, with the user logged in: at once if that has been done in this
-    /// generation of the module.
+    /// The user's login in the token's slot: at once if that has been done in this generation
+    /// of the module.
     pub(crate) fn ready(
         &self,
         entered: &Entered<'_>,
         credentials: &Credentials,
-    ) -> Result<CK_SLOT_ID, Reason> {
+    ) -> Result<Login, Reason> {
         let generation = entered.generation();
-        let slot = |present: &Option<Present>| {
+        let login = |present: &Option<Present>| {
             let present = present.as_ref();
             present
                 .filter(|present| present.generation == generation)
-                .map(|present| present.slot)
+                .map(|present| present.login)
         };
-        let turn = match self.present.get(1, credentials.patience, slot) {
-            Ok(slot) => return Ok(slot),
+        let turn = match self.present.get(1, credentials.patience, login) {
+            Ok(login) => return Ok(login),
             Err(turn) => turn,
         };
         let (slot, info) = select(entered, &self.identity.uri())?;
@@ -266,40 +274,67 @@ impl Token {
             let _ = entered.library().close_session(anchor);
             return Err(error);
         }
-        let needless = self.present.with(|present| match present {
+        let (login, needless) = self.present.with(|present| match present {
             // Somebody was faster, because this took long.
-            Some(other) if other.generation == generation => Some(anchor),
+            Some(other) if other.generation == generation => (other.login, true),
             _ => {
+                let number = turn.number;
+                let login = Login { slot, number };
                 *present = Some(Present {
                     generation,
-                    slot,
+                    login,
                     anchor,
-                    login: info.flags & sys::CKF_LOGIN_REQUIRED != 0,
+                    wanted: info.flags & sys::CKF_LOGIN_REQUIRED != 0,
                 });
-                None
+                (login, false)
             }
         });
         drop(turn);
-        if let Some(anchor) = needless {
+        if needless {
             let _ = entered.library().close_session(anchor);
         }
-        Ok(slot)
+        Ok(login)
     }
 
-    /// Whether the login is gone, as a new session sees it. A token that closes its sessions
+    /// Whether `login` is gone, as a session sees it that was opened since. A token that closes its sessions
     /// by itself ends the login with the last of them (PKCS#11 3.1, section 5.6.2), and does
     /// not say so: it only shows no private object any more.
-    pub(crate) fn has_logged_out(&self, entered: &Entered<'_>, session: CK_SESSION_HANDLE) -> bool {
-        let login = |present: &mut Option<Present>| present.as_ref().is_some_and(|p| p.login);
-        // One that can't tell is taken to be in order; what follows will show.
-        self.present.with(login) && entered.library().is_logged_in(session) == Ok(false)
+    pub(crate) fn has_logged_out(
+        &self,
+        entered: &Entered<'_>,
+        session: CK_SESSION_HANDLE,
+        login: Login,
+    ) -> bool {
+        let wanted = self.present.with(|present| {
+            let present = present.as_ref();
+            present
+                .filter(|present| present.login == login)
+                .map(|present| present.wanted)
+        });
+        match wanted {
+            // One that can't tell is taken to be in order; what follows will show.
+            Some(wanted) => wanted && entered.library().is_logged_in(session) == Ok(false),
+            // Others have seen it, and are about to log in again or have done so.
+            None => true,
+        }
     }
 
-    /// Forgets the login, because the token has: the next to come logs in again.
-    pub(crate) fn logged_out(&self, entered: &Entered<'_>) {
+    /// Forgets `login`, because the token has: the next to come logs in again. Not a later one,
+    /// which others have made since.
+    pub(crate) fn logged_out(&self, entered: &Entered<'_>, login: Login) {
+        self.forget(entered, |present| present.login == login);
+    }
+
+    /// Gives the session back that keeps the login.
+    pub(crate) fn leave(&self, entered: &Entered<'_>) {
+        self.forget(entered, |_| true);
+    }
+
+    fn forget(&self, entered: &Entered<'_>, which: impl Fn(&Present) -> bool) {
+        let generation = entered.generation();
         let present = self
             .present
-            .with(|present| present.take_if(|p| p.generation == entered.generation()));
+            .with(|present| present.take_if(|p| p.generation == generation && which(p)));
         if let Some(present) = present {
             let _ = entered.library().close_session(present.anchor);
         }
@@ -431,7 +466,8 @@ mod tests {
     fn log_in(module: &Module, pin: Option<&Pin>) -> Result<CK_SLOT_ID, Reason> {
         let entered = module.enter().unwrap();
         let token = Token::find(module, &entered, &Uri::default()).unwrap();
-        token.ready(&entered, &with(pin))
+        let login = token.ready(&entered, &with(pin))?;
+        Ok(login.slot)
     }
 
     const LONG: Duration = Duration::from_secs(60);
@@ -455,6 +491,26 @@ mod tests {
             assert_eq!(log_in(&module, Some(&pin("1234"))), Ok(7));
         }
         assert_eq!(state().calls, ["C_Initialize", "C_Login"]);
+    }
+
+    /// Threads that find the login gone one after the other make one new one.
+    #[test]
+    fn a_login_that_is_gone_is_forgotten_once() {
+        let (_turn, module) = module();
+        let entered = module.enter().unwrap();
+        let token = Token::find(&module, &entered, &Uri::default()).unwrap();
+        let ready = || token.ready(&entered, &with(Some(&pin("1234")))).unwrap();
+        let first = ready();
+        token.logged_out(&entered, first);
+        // Another thread, which came with the first one, must wait for the next.
+        assert!(token.has_logged_out(&entered, 9, first));
+        let second = ready();
+        assert!(token.has_logged_out(&entered, 9, first));
+        token.logged_out(&entered, first);
+        assert_eq!(ready(), second);
+        // The mock's sessions do not tell.
+        assert!(!token.has_logged_out(&entered, 9, second));
+        assert_eq!(state().calls, ["C_Initialize", "C_Login", "C_Login"]);
     }
 
     #[test]
@@ -627,20 +683,22 @@ mod tests {
         let tokens = [7, 8].map(|slot| (slot, find(&format!("pkcs11:slot-id={slot}")).unwrap()));
         let right = pin("1234");
         for (slot, token) in &tokens {
-            assert_eq!(token.ready(&entered, &with(Some(&right))), Ok(*slot));
+            let login = token.ready(&entered, &with(Some(&right))).unwrap();
+            assert_eq!(login.slot, *slot);
         }
         drop(entered);
         // Also after everything was looked for anew.
         assert_eq!(module.recover(1, Duration::ZERO, LONG), Ok(true));
         let entered = module.enter().unwrap();
         for (slot, token) in &tokens {
-            assert_eq!(token.ready(&entered, &with(Some(&right))), Ok(*slot));
+            let login = token.ready(&entered, &with(Some(&right))).unwrap();
+            assert_eq!(login.slot, *slot);
         }
         // A PIN that one of them has refused is not presented to the other either: which is
         // which is only known by the slot's number.
         let wrong = pin("4321");
         for (_, token) in &tokens {
-            token.logged_out(&entered);
+            token.leave(&entered);
             assert!(token.ready(&entered, &with(Some(&wrong))).is_err());
         }
         assert_eq!(state().pins.len(), 5);
@@ -715,7 +773,7 @@ mod tests {
         drop(asked);
         // Still there: for the next signature.
         assert!(in_memory(&turned) > 0);
-        token.logged_out(&entered);
+        token.leave(&entered);
         token.ready(&entered, &with(Some(&pin("1234")))).unwrap();
         assert_eq!(in_memory(&turned), 0);
         let mut written = zeroize::Zeroizing::new(String::with_capacity(100));
@@ -726,7 +784,7 @@ mod tests {
         let value = Pin::from_uri(&uri).unwrap().unwrap();
         let kept = uri.without_pin();
         drop(uri);
-        token.logged_out(&entered);
+        token.leave(&entered);
         token.ready(&entered, &with(Some(&value))).unwrap();
         drop(value);
         assert_eq!(in_memory(&turned), 0, "{kept}");
