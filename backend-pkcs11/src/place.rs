@@ -43,7 +43,7 @@ pub(crate) trait Duty: Send + Sync {
     fn probe(&self, seat: &Seat<'_>, scratch: &mut [u8]) -> Result<(), Reason>;
 }
 
-/// Handles of one generation.
+/// Handles of one login.
 #[derive(Clone, Copy)]
 pub(crate) struct Located {
     pub(crate) key: CK_OBJECT_HANDLE,
@@ -101,7 +101,8 @@ pub(crate) struct Place {
     pub(crate) credentials: Credentials,
     pub(crate) duty: Box<dyn Duty>,
     pub(crate) meter: PlaceMeter,
-    pub(crate) located: Shared<Option<(u64, Located)>>,
+    /// Of one login: tokens forget the handles of private objects when it ends.
+    pub(crate) located: Shared<Option<(Login, Located)>>,
     /// When a fresh start was last tried though the token answers.
     pub(crate) fresh_start: Mutex<Option<Instant>>,
 }
@@ -204,16 +205,15 @@ impl Place {
                     self.token.logged_out(entered, login);
                     login = self.token.ready(entered, &self.credentials)?;
                     new.login = login;
-                    // Tokens forget the handles of private objects with the login.
-                    self.located.with(Option::take);
                 }
                 handle
             }
         };
-        let located = self.locate(&Look {
+        let look = Look {
             entered,
             session: handle,
-        })?;
+        };
+        let located = self.locate(&look, login)?;
         work(&Seat {
             entered,
             session: handle,
@@ -224,11 +224,10 @@ impl Place {
         })
     }
 
-    /// The key's handles: looked up once per generation, as that is slow.
-    fn locate(&self, look: &Look<'_>) -> Result<Located, Reason> {
-        let now = look.entered.generation();
-        let known = |known: &Option<(u64, Located)>| {
-            let known = known.filter(|(generation, _)| *generation == now);
+    /// The key's handles: looked up once per login, as that is slow.
+    fn locate(&self, look: &Look<'_>, now: Login) -> Result<Located, Reason> {
+        let known = |known: &Option<(Login, Located)>| {
+            let known = known.filter(|(login, _)| *login == now);
             known.map(|(_, located)| located)
         };
         match self.located.get(1, self.credentials.patience, known) {

@@ -98,13 +98,20 @@ struct AtPeriods {
     under_way: Vec<(u64, Weak<Joint>)>,
 }
 
-impl Periods {
+/// What is known of a period.
+enum Computing {
+    Done(Secret),
+    UnderWay(Joined),
+}
+
+impl AtPeriods {
     fn secret(&self, period: u64) -> Option<Secret> {
-        let at = lock(&self.0);
-        let known = at.secrets.iter().find(|(each, _)| *each == period);
+        let known = self.secrets.iter().find(|(each, _)| *each == period);
         known.map(|(_, secret)| secret.clone())
     }
+}
 
+impl Periods {
     fn remember(&self, period: u64, secret: Secret) {
         let mut at = lock(&self.0);
         if at.secrets.iter().all(|(each, _)| *each != period) {
@@ -301,18 +308,16 @@ impl Pkcs11Tickets {
         period: u64,
         then: impl FnOnce(&Inner, &Secret) -> Result<T, Error> + Send + 'static,
     ) -> Op<T> {
-        if let Some(secret) = self.0.periods.secret(period) {
-            return Op::Ready(then(&self.0, &secret));
-        }
         let joined = match self.compute(period) {
-            Ok(joined) => joined,
+            Ok(Computing::Done(secret)) => return Op::Ready(then(&self.0, &secret)),
+            Ok(Computing::UnderWay(joined)) => joined,
             Err(error) => return Op::err(error),
         };
         let inner = self.0.clone();
         let op: Op<()> = Op::Pending(Box::new(joined));
         op.then(move |outcome| {
             outcome?;
-            let secret = inner.periods.secret(period);
+            let secret = lock(&inner.periods.0).secret(period);
             // Only if the clock has jumped by periods meanwhile.
             let secret = secret.ok_or_else(|| Error::Unavailable {
                 backend: NAME,
@@ -322,23 +327,26 @@ impl Pkcs11Tickets {
         })
     }
 
-    /// Has the token compute the secret of a period, unless it is at that already.
-    fn compute(&self, period: u64) -> Result<Joined, Error> {
+    /// The secret of a period, else has the token compute it, unless it is at that already.
+    fn compute(&self, period: u64) -> Result<Computing, Error> {
         let mut at = lock(&self.0.periods.0);
+        if let Some(secret) = at.secret(period) {
+            return Ok(Computing::Done(secret));
+        }
         at.under_way.retain(|(_, joint)| joint.strong_count() > 0);
         let known = at.under_way.iter().find(|(each, _)| *each == period);
         if let Some(joint) = known.and_then(|(_, joint)| joint.upgrade()) {
             // One that has failed is not waited for again.
             let failed = matches!(lock(&joint.0).outcome, Some(Err(_)));
             if !failed {
-                return Ok(joint.join());
+                return Ok(Computing::UnderWay(joint.join()));
             }
         }
         at.under_way.retain(|(each, _)| *each != period);
         let handle = &self.0.handle;
         let joint = Joint::new(handle.pool.submit(handle, 0, &period.to_be_bytes())?);
         at.under_way.push((period, Arc::downgrade(&joint)));
-        Ok(joint.join())
+        Ok(Computing::UnderWay(joint.join()))
     }
 }
 

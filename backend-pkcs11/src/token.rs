@@ -112,7 +112,7 @@ struct Present {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Login {
     pub(crate) slot: CK_SLOT_ID,
-    /// Which one it is of this token's.
+    /// Which one it is of this token's, in all generations.
     number: u64,
 }
 

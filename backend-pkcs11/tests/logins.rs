@@ -5,7 +5,7 @@ mod common;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use backend_pkcs11::Sessions;
+use backend_pkcs11::{Code, Sessions};
 use common::{Bench, bench, eventually};
 use crypto_api::SignatureScheme as S;
 use test_tokens::Key;
@@ -180,6 +180,31 @@ fn a_pin_that_is_no_longer_right_costs_two_tries() {
         assert!(tally.errors.keys().all(|error| error.contains("PIN")));
         let tries = faults.count("rule changed");
         assert!((1..=2).contains(&tries), "{tries}");
+        key.close();
+    });
+}
+
+/// The handles of private objects end with the login, whoever makes the next one.
+#[test]
+fn no_handle_is_used_after_its_login() {
+    bench("no_handle_is_used_after_its_login", P256, "", |bench| {
+        let key = bench
+            .builder(Key::P256)
+            .sessions(Sessions::Fixed(4))
+            .open()
+            .unwrap();
+        let mut faults = bench.control();
+        let tally = bench.load(&key, ECDSA, 6, || {
+            for _ in 0..20 {
+                faults.say("lose-sessions");
+                let done = key.stats().places[0].done;
+                eventually("it signs again", || key.stats().places[0].done > done + 20);
+            }
+        });
+        assert!(tally.errors.is_empty(), "{tally:?}");
+        let codes = &key.stats().places[0].codes;
+        let lost = Code(0xb3); // CKR_SESSION_HANDLE_INVALID
+        assert!(codes.keys().all(|code| *code == lost), "{codes:?}");
         key.close();
     });
 }
