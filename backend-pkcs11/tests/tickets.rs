@@ -47,6 +47,8 @@ fn with_keys(test: &str, labels: &[&str], body: impl Fn(&dyn Fn(&str) -> String)
                 .generate_key(&Mechanism::GenericSecretKeyGen, &template)
                 .unwrap();
         }
+        // Not while the module is finalised, which happens when the last key is dropped.
+        session.close().unwrap();
         let module = token.module.display();
         let uri = |label: &str| {
             let path = format!("token=keyway;object={label};type=secret-key");
