@@ -12,7 +12,7 @@ mod tests;
 mod width;
 mod worker;
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use crypto_api::Error;
@@ -144,20 +144,6 @@ impl Pool {
         }
         let refused = self.settings.reject_when_down && queue.all_down();
         refused.then(|| self.unavailable("no token answers"))
-    }
-
-    /// Ends what waits, if it does so in vain.
-    fn end_what_waits_in_vain<'a>(
-        &'a self,
-        mut queue: MutexGuard<'a, Queue>,
-    ) -> MutexGuard<'a, Queue> {
-        let Some(error) = self.in_vain(&queue) else {
-            return queue;
-        };
-        let waiting = queue.drain();
-        drop(queue);
-        self.give_up(waiting, &error);
-        lock(&self.queue)
     }
 
     /// Ends a request with an error.

@@ -107,6 +107,8 @@ fn watch(pool: &Arc<Pool>, threads: &mut Vec<JoinHandle<()>>) {
                 queue.push(request);
             }
         }
+        let in_vain = pool.in_vain(&queue);
+        let in_vain = in_vain.map(|error| (queue.drain(), error));
         threads.retain(|thread: &JoinHandle<()>| !thread.is_finished());
         for index in 0..queue.places.len() {
             start_threads(pool, &mut queue, index, threads);
@@ -123,6 +125,9 @@ fn watch(pool: &Arc<Pool>, threads: &mut Vec<JoinHandle<()>>) {
         let now: Vec<_> = queue.places.iter().map(AtPlace::now).collect();
         // What follows runs other people's code.
         drop(queue);
+        if let Some((waiting, error)) = in_vain {
+            pool.give_up(waiting, &error);
+        }
         counts.into_iter().for_each(Count::add);
         finish(pool, expired);
         if wake {
@@ -132,7 +137,7 @@ fn watch(pool: &Arc<Pool>, threads: &mut Vec<JoinHandle<()>>) {
         for (place, now) in pool.places.iter().zip(&now) {
             place.meter.publish(now);
         }
-        queue = pool.end_what_waits_in_vain(lock(&pool.queue));
+        queue = lock(&pool.queue);
         if queue.closed {
             break;
         }

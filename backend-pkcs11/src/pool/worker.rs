@@ -154,7 +154,8 @@ impl Worker {
                 // Waiting does not help where a person has to.
                 let hopeless = reason.class(&pool.profile) == Class::Caller;
                 at.hopeless = hopeless.then_some(reason);
-                queue = pool.end_what_waits_in_vain(queue);
+                // It ends what waits in vain.
+                pool.look(&mut queue);
             }
         }
         if everyone {
@@ -333,7 +334,6 @@ impl Worker {
             return;
         }
         queue.push(request.clone());
-        queue = self.pool.end_what_waits_in_vain(queue);
         let called = queue.call(Some(self.place));
         drop(queue);
         if let Some(condition) = called.and_then(|place| self.pool.wake.get(place)) {
@@ -350,7 +350,16 @@ impl Worker {
         };
         // A new session tells more than an old one.
         place.leave(session);
-        let Err(trouble) = once(session) else {
+        let mut outcome = once(session);
+        // Once more with a new session and handles looked for anew: those of others may date
+        // from before the loss.
+        if outcome.as_ref().is_err_and(|trouble| {
+            let class = trouble.reason.class(&self.pool.profile);
+            matches!(class, Class::Session | Class::Login)
+        }) {
+            outcome = once(session);
+        }
+        let Err(trouble) = outcome else {
             return Ended::Revived;
         };
         let settings = &self.pool.settings;
