@@ -9,6 +9,7 @@ mod constant_time;
 mod kryoptic;
 mod msrv;
 mod no_std;
+mod sanitizer;
 mod setup;
 mod shell;
 mod steps;

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Error, Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
 
-use crate::{arm, arrows, constant_time, kryoptic, msrv, no_std, setup, shell};
+use crate::{arm, arrows, constant_time, kryoptic, msrv, no_std, sanitizer, setup, shell};
 
 /// What to run of [`STEPS`].
 #[derive(Args)]
@@ -139,6 +139,12 @@ const STEPS: &[Step] = &[
         what: "no branch and no address in the kernels depends on a secret, says valgrind",
         slow: true,
         run: constant_time::run,
+    },
+    Step {
+        name: "sanitizer",
+        what: "no kernel touches memory beside what it is given, says AddressSanitizer",
+        slow: true,
+        run: sanitizer::run,
     },
     Step {
         name: "residue",
