@@ -88,23 +88,23 @@ macro_rules! kernel {
                         crate::low::wipe::traces::<SPILLS>();
                     }
 
-                    fn seal(&self, iv: &Iv, record: &mut SealRecord<'_>) {
+                    fn seal(&mut self, iv: &Iv, record: &mut SealRecord<'_>) {
                         // SAFETY: the token proves the features.
                         unsafe { seal_all(&self.0, iv, core::slice::from_mut(record)) };
                         crate::low::wipe::traces::<SPILLS>();
                     }
 
-                    fn seal_batch(&self, iv: &Iv, records: &mut [SealRecord<'_>]) {
+                    fn seal_batch(&mut self, iv: &Iv, records: &mut [SealRecord<'_>]) {
                         // SAFETY: the token proves the features.
                         unsafe { seal_all(&self.0, iv, records) };
                         crate::low::wipe::traces::<SPILLS>();
                     }
 
-                    fn open(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
+                    fn open(&mut self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
                         self.open_batch(iv, core::slice::from_mut(record)) == 1
                     }
 
-                    fn open_batch(&self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
+                    fn open_batch(&mut self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
                         // SAFETY: the token proves the features.
                         let opened = unsafe { open_all::<Self, _>(&self.0, iv, records) };
                         crate::low::wipe::traces::<SPILLS>();

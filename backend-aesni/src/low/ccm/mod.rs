@@ -476,12 +476,12 @@ impl<C: Cipher, const TAG_LEN: usize> Kernel for Ccm<C, TAG_LEN> {
         wipe::traces::<SPILLS_KEY>();
     }
 
-    fn seal(&self, iv: &Iv, record: &mut SealRecord<'_>) {
+    fn seal(&mut self, iv: &Iv, record: &mut SealRecord<'_>) {
         self.seal_one(iv, record);
         wipe::traces::<SPILLS>();
     }
 
-    fn seal_batch(&self, iv: &Iv, records: &mut [SealRecord<'_>]) {
+    fn seal_batch(&mut self, iv: &Iv, records: &mut [SealRecord<'_>]) {
         for group in records.chunks_mut(SIDE) {
             match group {
                 [record] => self.seal_one(iv, record),
@@ -491,13 +491,13 @@ impl<C: Cipher, const TAG_LEN: usize> Kernel for Ccm<C, TAG_LEN> {
         wipe::traces::<SPILLS_BATCH>();
     }
 
-    fn open(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
+    fn open(&mut self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
         let is_right = self.open_one(iv, record);
         wipe::traces::<SPILLS>();
         is_right
     }
 
-    fn open_batch(&self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
+    fn open_batch(&mut self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
         let mut opened = 0;
         for group in records.chunks_mut(SIDE) {
             let good = self.open_some(iv, group, opened == 0);

@@ -421,7 +421,7 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
         wipe::traces::<SPILLS_KEY>();
     }
 
-    fn seal(&self, iv: &Iv, record: &mut SealRecord<'_>) {
+    fn seal(&mut self, iv: &Iv, record: &mut SealRecord<'_>) {
         if record.plaintext_len() > FEW {
             self.seal_many(iv, record);
             self.engine.wipe();
@@ -431,7 +431,7 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
         }
     }
 
-    fn seal_batch(&self, iv: &Iv, records: &mut [SealRecord<'_>]) {
+    fn seal_batch(&mut self, iv: &Iv, records: &mut [SealRecord<'_>]) {
         let mut rest = records;
         while let [first, ..] = rest {
             let len = first.plaintext_len();
@@ -449,7 +449,7 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
         self.engine.wipe_batch();
     }
 
-    fn open(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
+    fn open(&mut self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
         if record.in_out.len() > FEW + Self::TAG_LEN {
             let is_right = self.open_many(iv, record);
             self.engine.wipe();
@@ -461,7 +461,7 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
         }
     }
 
-    fn open_batch(&self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
+    fn open_batch(&mut self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
         let mut opened = 0;
         while opened < records.len() {
             let rest = &mut records[opened..];

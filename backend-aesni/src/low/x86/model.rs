@@ -90,6 +90,16 @@ macro_rules! pair {
                 fn add_counter(v: V, n: i32) -> V {
                     V(half::add_counter(v.0, n), half::add_counter(v.1, n))
                 }
+                fn add_last(v: V, n: i32) -> V { V(half::add_last(v.0, n), half::add_last(v.1, n)) }
+                fn byte_at(byte: u8, at: usize) -> V {
+                    match at.checked_sub(half::BYTES) {
+                        None => V(half::byte_at(byte, at), half::zero()),
+                        Some(at) => V(half::zero(), half::byte_at(byte, at)),
+                    }
+                }
+                fn high_halves(a: V, b: V) -> V {
+                    V(half::high_halves(a.0, b.0), half::high_halves(a.1, b.1))
+                }
                 fn low_half(n: i64) -> V { V(half::low_half(n), half::low_half(n)) }
                 fn low_halves(a: V, b: V) -> V {
                     V(half::low_halves(a.0, b.0), half::low_halves(a.1, b.1))

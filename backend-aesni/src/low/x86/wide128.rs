@@ -102,6 +102,17 @@ ops! {
     fn count_up(v: V) -> V { v }
     /// Adds to the 32-bit counter of each block.
     fn add_counter(v: V, n: i32) -> V { _mm_add_epi32(v, _mm_set_epi32(0, 0, 0, n)) }
+    /// Adds to the last byte of the block; nothing may carry.
+    fn add_last(v: V, n: i32) -> V { _mm_add_epi32(v, _mm_set_epi32(n << 24, 0, 0, 0)) }
+    /// Each byte's place.
+    fn places() -> V { _mm_set_epi64x(0x0f0e_0d0c_0b0a_0908, 0x0706_0504_0302_0100) }
+    /// The byte at that place, zeros elsewhere.
+    fn byte_at(byte: u8, at: usize) -> V {
+        let here = _mm_cmpeq_epi8(places(), _mm_set1_epi8(at as i8));
+        _mm_and_si128(here, _mm_set1_epi8(byte as i8))
+    }
+    /// The high halves of `a` and of `b`, as low and high halves.
+    fn high_halves(a: V, b: V) -> V { _mm_unpackhi_epi64(a, b) }
     /// A constant 64-bit number in the low half of each block.
     fn low_half(n: i64) -> V { _mm_set_epi64x(0, n) }
     /// The low halves of the blocks of `a` and of `b`, as low and high halves.

@@ -101,6 +101,17 @@ ops! {
     fn count_up(v: V) -> V { _mm256_add_epi32(v, _mm256_set_epi32(0, 0, 0, 1, 0, 0, 0, 0)) }
     /// Adds to the 32-bit counter of each block.
     fn add_counter(v: V, n: i32) -> V { _mm256_add_epi32(v, splat(_mm_set_epi32(0, 0, 0, n))) }
+    /// Adds to the last byte of each block; nothing may carry.
+    fn add_last(v: V, n: i32) -> V { _mm256_add_epi32(v, splat(_mm_set_epi32(n << 24, 0, 0, 0))) }
+    /// The byte at that place, zeros elsewhere.
+    fn byte_at(byte: u8, at: usize) -> V {
+        let high = _mm256_set_m128i(_mm_set1_epi8(16), _mm_setzero_si128());
+        let places = _mm256_add_epi8(splat(wide128::places()), high);
+        let here = _mm256_cmpeq_epi8(places, _mm256_set1_epi8(at as i8));
+        _mm256_and_si256(here, _mm256_set1_epi8(byte as i8))
+    }
+    /// The high halves of the blocks of `a` and of `b`, as low and high halves.
+    fn high_halves(a: V, b: V) -> V { _mm256_unpackhi_epi64(a, b) }
     /// A constant 64-bit number in the low half of each block.
     fn low_half(n: i64) -> V { splat(_mm_set_epi64x(0, n)) }
     /// The low halves of the blocks of `a` and of `b`, as low and high halves.

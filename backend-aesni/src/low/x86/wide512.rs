@@ -113,6 +113,12 @@ ops! {
     }
     /// Adds to the 32-bit counter of each block.
     fn add_counter(v: V, n: i32) -> V { _mm512_add_epi32(v, splat(_mm_set_epi32(0, 0, 0, n))) }
+    /// Adds to the last byte of each block; nothing may carry.
+    fn add_last(v: V, n: i32) -> V { _mm512_add_epi32(v, splat(_mm_set_epi32(n << 24, 0, 0, 0))) }
+    /// The byte at that place, zeros elsewhere.
+    fn byte_at(byte: u8, at: usize) -> V { _mm512_maskz_set1_epi8(1 << at, byte as i8) }
+    /// The high halves of the blocks of `a` and of `b`, as low and high halves.
+    fn high_halves(a: V, b: V) -> V { _mm512_unpackhi_epi64(a, b) }
     /// A constant 64-bit number in the low half of each block.
     fn low_half(n: i64) -> V { splat(_mm_set_epi64x(0, n)) }
     /// The low halves of the blocks of `a` and of `b`, as low and high halves.

@@ -17,8 +17,12 @@ use super::aes::Block;
 use crate::low::wipe;
 
 /// Powers of the hash key in the table: one more than the blocks of the longest last part,
-/// because the lengths follow it.
-const POWERS: usize = 17;
+/// because the lengths follow it. That is a block longer than the longest stride: a record of
+/// whole strides has a byte more, its content type.
+const POWERS: usize = 18;
+
+/// Bytes of text that are worth more powers.
+const LONG: usize = 4096;
 
 /// Zeros behind the powers: the last vector of a last part may reach there.
 const BEYOND: usize = 2;
@@ -31,7 +35,7 @@ const BEYOND: usize = 2;
 #[repr(C, align(16))]
 pub(crate) struct Table<const R: usize, const S: usize> {
     round_keys: [Block; R],
-    /// H^17 to H^1.
+    /// H^18 to H^1.
     powers: [Block; POWERS + BEYOND],
     /// For each stride's pair of vectors of powers, both halves of each block added: those of
     /// the first vector low, those of the second high.
@@ -60,17 +64,32 @@ macro_rules! each_round {
     };
 }
 
+#[macro_use]
+mod bulk;
+#[macro_use]
+mod hash;
+
+/// How deep a kernel's frames go, in bytes, with room to spare, when `released` is what goes
+/// for a build as it is released; 4800 were seen without optimisation across crates.
+const fn spills(released: usize) -> usize {
+    if cfg!(debug_assertions) {
+        6144
+    } else {
+        released
+    }
+}
+
 macro_rules! kernel {
     (
         features: $features:literal, token: $token:ident, wide: $($wide:ident)::+, detail: $detail:literal,
-        spills: $spills:literal,
-        stride: $vectors:literal, tails: [$($tail:literal),+ $(,)?]
+        spills: [$spills128:literal, $spills256:literal],
+        stride: $vectors:literal, group: $group:literal, tails: [$($tail:literal),+ $(,)?]
     ) => {
         use core::arch::x86_64::*;
 
-        use crypto_api::{NONCE_LEN, OpenRecord, SealRecord};
+        use crypto_api::{OpenRecord, SealRecord};
 
-        use crate::low::x86::gcm::{BEYOND, POWERS, Table};
+        use crate::low::x86::gcm::{BEYOND, LONG, POWERS, Table, spills};
         use crate::low::x86::{aes, aes::Block, wide128, $($wide)::+::*};
         use crate::low::cpu;
         use crate::low::inout::{Chunk, InOut};
@@ -80,21 +99,54 @@ macro_rules! kernel {
         const VECTORS: usize = $vectors;
         /// Bytes in a stride.
         const STRIDE: usize = VECTORS * BYTES;
-        /// How deep a kernel's frames go, in bytes, with room to spare; 2900 were seen without
-        /// optimisation across crates.
-        const SPILLS: usize = if cfg!(debug_assertions) { 4096 } else { $spills };
-
-        /// The same when a key is set up.
+        /// How deep frames go, in bytes, with room to spare, when a key is set up.
         const SPILLS_KEY: usize = 1024;
 
-        /// Blocks of folded powers: one vector for each two of a stride.
-        const SUMS: usize = VECTORS / 2 * LANES;
+        /// The same when it gets more powers.
+        const SPILLS_MORE: usize = if cfg!(debug_assertions) { 6144 } else { 3072 };
 
-        pub(crate) struct Aes128Gcm(Table<11, SUMS>, cpu::$token);
-        pub(crate) struct Aes256Gcm(Table<15, SUMS>, cpu::$token);
+        /// Pairs of vectors in a stride.
+        const PAIRS: usize = VECTORS / 2;
+        /// Blocks of folded powers: one vector for each pair of a stride.
+        const SUMS: usize = PAIRS * LANES;
+        /// Bytes of them.
+        const FOLDED: usize = STRIDE / 2;
+        /// The most strides whose products are reduced together.
+        const GROUP: usize = $group;
+
+        /// The powers for a stride that is not the last of its group, and what is in a table's
+        /// `sums` for them.
+        #[repr(C, align(64))]
+        struct Powers {
+            powers: [u8; STRIDE],
+            sums: [u8; FOLDED],
+        }
+
+        /// The powers for the strides of a group but the last, from that before it on.
+        struct More([Powers; GROUP - 1]);
+
+        impl Drop for More {
+            fn drop(&mut self) {
+                for Powers { powers, sums } in &mut self.0 {
+                    crate::low::wipe::bytes(powers);
+                    crate::low::wipe::bytes(sums);
+                }
+            }
+        }
+
+        pub(crate) struct Aes128Gcm(Key<11>, cpu::$token);
+        pub(crate) struct Aes256Gcm(Key<15>, cpu::$token);
+
+        /// An expanded key. What makes long records faster is there from the first of them on:
+        /// a connection without any is spared the memory.
+        struct Key<const R: usize> {
+            table: Table<R, SUMS>,
+            more: Option<Box<More>>,
+        }
 
         macro_rules! algorithm {
-            ($name:ident, $key_len:literal, $rounds:literal, $expand:ident) => {
+            ($name:ident, $key_len:literal, $rounds:literal, $expand:ident, $deep:expr) => {
+
                 impl Kernel for $name {
                     type Key = [u8; $key_len];
                     const TAG_LEN: usize = 16;
@@ -108,166 +160,58 @@ macro_rules! kernel {
                             powers: [[0; 16]; POWERS + BEYOND],
                             sums: [[0; 16]; SUMS],
                         };
-                        Self(table, token)
+                        Self(Key { table, more: None }, token)
                     }
 
                     fn set_key(&mut self, key: &Self::Key) {
                         // SAFETY: the token proves the features.
-                        unsafe { aes::$expand(key, &mut self.0.round_keys) };
+                        unsafe { aes::$expand(key, &mut self.0.table.round_keys) };
                         // SAFETY: as above.
-                        unsafe { powers(&mut self.0) };
+                        unsafe { powers(&mut self.0.table) };
                         crate::low::wipe::traces::<SPILLS_KEY>();
                     }
 
-                    fn seal(&self, iv: &Iv, record: &mut SealRecord<'_>) {
+                    fn seal(&mut self, iv: &Iv, record: &mut SealRecord<'_>) {
                         // SAFETY: the token proves the features.
-                        unsafe { seal(&self.0, iv, record) };
-                        crate::low::wipe::traces::<SPILLS>();
+                        unsafe { seal(&mut self.0, iv, record) };
+                        crate::low::wipe::traces::<{ spills($deep) }>();
                     }
 
-                    fn seal_batch(&self, iv: &Iv, records: &mut [SealRecord<'_>]) {
+                    fn seal_batch(&mut self, iv: &Iv, records: &mut [SealRecord<'_>]) {
                         // SAFETY: the token proves the features.
-                        unsafe { seal_all(&self.0, iv, records) };
-                        crate::low::wipe::traces::<SPILLS>();
+                        unsafe { seal_all(&mut self.0, iv, records) };
+                        crate::low::wipe::traces::<{ spills($deep) }>();
                     }
 
-                    fn open(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
+                    fn open(&mut self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
                         // SAFETY: the token proves the features.
-                        let is_right = unsafe { open::<Self, _>(&self.0, iv, record) };
-                        crate::low::wipe::traces::<SPILLS>();
+                        let is_right = unsafe { open::<Self, _>(&mut self.0, iv, record) };
+                        crate::low::wipe::traces::<{ spills($deep) }>();
                         is_right
                     }
 
-                    fn open_batch(&self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
+                    fn open_batch(&mut self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
                         // SAFETY: the token proves the features.
-                        let opened = unsafe { open_all::<Self, _>(&self.0, iv, records) };
-                        crate::low::wipe::traces::<SPILLS>();
+                        let opened = unsafe { open_all::<Self, _>(&mut self.0, iv, records) };
+                        crate::low::wipe::traces::<{ spills($deep) }>();
                         opened
                     }
                 }
             };
         }
-        algorithm!(Aes128Gcm, 16, 11, expand128);
-        algorithm!(Aes256Gcm, 32, 15, expand256);
+        algorithm!(Aes128Gcm, 16, 11, expand128, $spills128);
+        algorithm!(Aes256Gcm, 32, 15, expand256, $spills256);
 
-        /// An unreduced product: its low, middle and high parts, which overlap by half.
-        #[derive(Clone, Copy)]
-        struct Product {
-            low: V,
-            mid: V,
-            high: V,
-        }
-
-        #[inline]
-        #[target_feature(enable = $features)]
-        fn nothing() -> Product {
-            Product { low: zero(), mid: zero(), high: zero() }
-        }
-
-        /// Adds `a * b`, lane by lane.
-        #[inline]
-        #[target_feature(enable = $features)]
-        fn add_product(sum: Product, a: V, b: V) -> Product {
-            Product {
-                low: xor(sum.low, clmul::<0x00>(a, b)),
-                mid: xor3(sum.mid, clmul::<0x01>(a, b), clmul::<0x10>(a, b)),
-                high: xor(sum.high, clmul::<0x11>(a, b)),
-            }
-        }
-
-        /// Reduces modulo the polynomial, lane by lane: each folding multiplies the low 64 bits
-        /// by the polynomial's upper part.
-        #[inline]
-        #[target_feature(enable = $features)]
-        fn reduce(sum: Product) -> V {
-            let poly = low_half(0xc200_0000_0000_0000_u64 as i64);
-            let mid = xor3(sum.mid, swap_halves(sum.low), clmul::<0x00>(sum.low, poly));
-            xor3(sum.high, swap_halves(mid), clmul::<0x00>(mid, poly))
-        }
-
-        /// The same for one block.
-        #[inline]
-        #[target_feature(enable = $features)]
-        fn multiply(a: __m128i, b: __m128i) -> __m128i {
-            low(reduce(add_product(nothing(), from_block(a), from_block(b))))
-        }
-
-        #[inline]
-        #[target_feature(enable = $features)]
-        fn encrypt_block<const R: usize>(round_keys: &[Block; R], block: __m128i) -> __m128i {
-            let mut block = _mm_xor_si128(block, wide128::load(&round_keys[0]));
-            for key in &round_keys[1..R - 1] {
-                block = _mm_aesenc_si128(block, wide128::load(key));
-            }
-            _mm_aesenclast_si128(block, wide128::load(&round_keys[R - 1]))
-        }
-
-        /// Fills in the powers of the hash key.
-        #[target_feature(enable = $features)]
-        fn powers<const R: usize>(table: &mut Table<R, SUMS>) {
-            let h = encrypt_block(&table.round_keys, _mm_setzero_si128());
-            let h = wide128::reverse(h);
-            // Times x: shifted by one, and reduced if a bit was lost.
-            let lost = _mm_shuffle_epi32::<0xff>(_mm_srai_epi32::<31>(h));
-            let carry = _mm_slli_si128::<8>(_mm_srli_epi64::<63>(h));
-            let poly = _mm_set_epi64x(0xc200_0000_0000_0000_u64 as i64, 1);
-            let h = _mm_xor_si128(
-                _mm_or_si128(_mm_slli_epi64::<1>(h), carry),
-                _mm_and_si128(lost, poly),
-            );
-            let powers = &mut table.powers;
-            wide128::store(&mut powers[POWERS - 1], h);
-            // H^1 to H^n times H^n are H^(n+1) to H^2n: in four rounds, whose products do not
-            // wait for one another.
-            let mut n = 1;
-            while n < 16 {
-                let top = wide128::load(&powers[POWERS - n]);
-                let mut done = 0;
-                while done < n && n < LANES {
-                    done += 1;
-                    let power = multiply(wide128::load(&powers[POWERS - done]), top);
-                    wide128::store(&mut powers[POWERS - n - done], power);
-                }
-                while done < n {
-                    done += LANES;
-                    let power = load(chunk(powers, done));
-                    let power = reduce(add_product(nothing(), power, splat(top)));
-                    store(chunk_mut(powers, n + done), power);
-                }
-                n *= 2;
-            }
-            let power = multiply(wide128::load(&powers[1]), h);
-            wide128::store(&mut powers[0], power);
-            for (pair, out) in table.sums.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                let first = (VECTORS - 2 * pair) * LANES;
-                let [a, b] = [first, first - LANES].map(|first| load(chunk(powers, first)));
-                let (a, b) = (xor(a, swap_halves(a)), xor(b, swap_halves(b)));
-                if let Some(out) = out.as_flattened_mut().first_chunk_mut() {
-                    store(out, low_halves(a, b));
-                }
-            }
-        }
-
-        /// The powers for a vector whose first block is to be multiplied by H^`first`.
-        #[inline(always)]
-        fn chunk(powers: &[Block; POWERS + BEYOND], first: usize) -> &[u8; BYTES] {
-            const { assert!(LANES <= 2 + BEYOND) };
-            // `first` is 2 at least for the last of several lanes' vector: a block of the data
-            // and the lengths behind it.
-            powers.as_flattened()[16 * (POWERS - first)..].first_chunk().unwrap_or(&[0; BYTES])
-        }
-
-        #[inline(always)]
-        fn chunk_mut(powers: &mut [Block; POWERS + BEYOND], first: usize) -> &mut [u8; BYTES] {
-            powers.as_flattened_mut()[16 * (POWERS - first)..].first_chunk_mut().expect("in the table")
-        }
+        hash! { $features }
+        bulk! { $features }
 
         /// What the functions below share: a key, and how far the record is.
         struct State<'a, const R: usize> {
             round_keys: &'a [Block; R],
-            /// From H^17 on.
+            /// From H^18 on.
             powers: &'a [Block; POWERS + BEYOND],
             sums: &'a [Block; SUMS],
+            more: &'a [Powers],
             /// Counter block of the next vector's lanes, byte-reversed.
             counter: V,
             /// The hash so far, byte-reversed.
@@ -277,15 +221,16 @@ macro_rules! kernel {
         impl<'a, const R: usize> State<'a, R> {
             #[inline]
             #[target_feature(enable = $features)]
-            fn new(table: &'a Table<R, SUMS>, nonce: &[u8; NONCE_LEN], aad: &[u8]) -> Self {
-                let mut first = [0; 16];
-                first[..NONCE_LEN].copy_from_slice(nonce);
-                first[15] = 2;
-                let counter = count_up(splat(wide128::reverse(wide128::load(&first))));
+            fn new(key: &'a Key<R>, nonce: u128, aad: &[u8]) -> Self {
+                let table = &key.table;
+                // The counter is the last four bytes; 1 is for the tag.
+                let first = wide128::from_u128(nonce | 2 << 120);
+                let counter = count_up(splat(wide128::reverse(first)));
                 let mut state = Self {
                     round_keys: &table.round_keys,
                     powers: &table.powers,
                     sums: &table.sums,
+                    more: key.more(),
                     counter,
                     hash: _mm_setzero_si128(),
                 };
@@ -328,131 +273,18 @@ macro_rules! kernel {
                 }
             }
 
-            /// Whole strides, from the front of `data`.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn bulk<const SEAL: bool>(&mut self, data: &mut InOut<'_>) {
-                // When sealing, what is hashed is the stride before: this one's ciphertext is
-                // not there yet.
-                let mut before = None;
-                if SEAL {
-                    let Some(mut chunk) = data.take::<STRIDE>() else {
-                        return;
-                    };
-                    let mut blocks = self.counters::<VECTORS>();
-                    each_round!(R, round => {
-                        self.round(&mut blocks, round);
-                    });
-                    self.apply(blocks, &mut chunk);
-                    before = Some(chunk);
-                }
-                // When opening, the compiler would put all products before all rounds, and AES-256
-                // would take a third longer. CPUs with the widest registers look ahead further
-                // than a stride, and need no help.
-                let held = !SEAL && LANES < 4;
-                while let Some(mut chunk) = data.take::<STRIDE>() {
-                    let mut blocks = self.counters::<VECTORS>();
-                    let mut sum = nothing();
-                    each_round!(R, round => {
-                        if held {
-                            self.held_round(&mut blocks, round);
-                        } else {
-                            self.round(&mut blocks, round);
-                        }
-                        // Spread over the rounds; the first vector, which waits for the hash
-                        // of the stride before, comes last.
-                        let step = (round - 1) * VECTORS / (R - 2);
-                        if step != round * VECTORS / (R - 2) {
-                            let at = (step + 1) % VECTORS;
-                            let text = match &before {
-                                Some(before) => before.written(at * BYTES),
-                                None => chunk.read(at * BYTES),
-                            };
-                            let text = load(text);
-                            sum = self.hash_vector(sum, if held { hold(text) } else { text }, at);
-                        }
-                    });
-                    self.hash = self.hashed(sum);
-                    self.apply(blocks, &mut chunk);
-                    if SEAL {
-                        before = Some(chunk);
-                    }
-                }
-                if let Some(before) = before {
-                    let mut sum = nothing();
-                    for at in 0..VECTORS {
-                        sum = self.hash_vector(sum, load(before.written(at * BYTES)), at);
-                    }
-                    self.hash = self.hashed(sum);
-                }
-            }
-
-            /// The last round, and the exclusive or with the text.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn apply(&self, blocks: [V; VECTORS], chunk: &mut Chunk<'_, STRIDE>) {
-                let last = self.key(R - 1);
-                for (at, block) in blocks.into_iter().enumerate() {
-                    let text = xor(load(chunk.read(at * BYTES)), aesenclast(block, last));
-                    store(chunk.write(at * BYTES), text);
-                }
-            }
-
-            /// The same, with its place among other things that are held.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn held_round<const N: usize>(&self, blocks: &mut [V; N], round: usize) {
-                let key = self.key(round);
-                for block in blocks {
-                    *block = hold(aesenc(*block, key));
-                }
-            }
-
-            /// Adds the product of vector `at` of a stride. The middle part is that of the
-            /// halves' sums, which takes one product instead of two (Karatsuba).
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn hash_vector(&self, sum: Product, text: V, at: usize) -> Product {
-                let mut text = reverse(text);
-                if at == 0 {
-                    text = xor(text, from_block(self.hash));
-                }
-                let power = load(chunk(self.powers, (VECTORS - at) * LANES));
-                let halves = xor(text, swap_halves(text));
-                let sums = load(&self.sums.as_flattened().as_chunks().0[at / 2]);
-                let mid = if at % 2 == 0 {
-                    clmul::<0x00>(halves, sums)
-                } else {
-                    clmul::<0x10>(halves, sums)
-                };
-                Product {
-                    low: xor(sum.low, clmul::<0x00>(text, power)),
-                    mid: xor(sum.mid, mid),
-                    high: xor(sum.high, clmul::<0x11>(text, power)),
-                }
-            }
-
-            /// What a stride's products come to.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn hashed(&self, sum: Product) -> __m128i {
-                let mid = xor3(sum.mid, sum.low, sum.high);
-                fold(reduce(Product { mid, ..sum }))
-            }
-
             /// The last part, of at most `N` vectors and more than `N - 1`; gives the tag.
             #[inline]
             #[target_feature(enable = $features)]
-            fn last<const SEAL: bool, const N: usize>(
+            fn last<const SEAL: bool, const FROM: bool, const N: usize>(
                 &mut self,
+                from: Unsealed<'_>,
                 data: &mut [u8],
-                nonce: &[u8; NONCE_LEN],
+                nonce: u128,
                 lengths: __m128i,
             ) -> [u8; 16] {
-                let mut first = [0; 16];
-                first[..NONCE_LEN].copy_from_slice(nonce);
-                first[15] = 1;
-                let mut mask = _mm_xor_si128(wide128::load(&first), low(self.key(0)));
+                let first = wide128::from_u128(nonce | 1 << 120);
+                let mut mask = _mm_xor_si128(first, low(self.key(0)));
                 let mut blocks = self.counters::<N>();
                 each_round!(R, round => {
                     self.round(&mut blocks, round);
@@ -465,7 +297,7 @@ macro_rules! kernel {
                 let mut sum = nothing();
                 for (at, block) in blocks.into_iter().enumerate() {
                     let here = data.get_mut(at * BYTES..).unwrap_or_default();
-                    let input = load_partial(here);
+                    let input = if FROM { from.vector(at) } else { load_partial(here) };
                     let output = xor(input, aesenclast(block, key));
                     store_partial(here, output);
                     // Blocks of zeros behind the last one add nothing.
@@ -486,66 +318,112 @@ macro_rules! kernel {
                 tag
             }
 
-            /// The last part, whatever its length below a stride; gives the tag.
+            /// The last part, whatever its length up to a stride; gives the tag. What is to be
+            /// sealed comes from elsewhere, or is in place.
             #[inline]
             #[target_feature(enable = $features)]
-            fn finish<const SEAL: bool>(
+            fn finish<const SEAL: bool, const FROM: bool>(
                 &mut self,
+                from: Unsealed<'_>,
                 data: &mut [u8],
-                nonce: &[u8; NONCE_LEN],
+                nonce: u128,
                 text_len: usize,
                 aad_len: usize,
             ) -> [u8; 16] {
                 let lengths = _mm_set_epi64x(aad_len as i64 * 8, text_len as i64 * 8);
                 match data.len().div_ceil(BYTES) {
-                    0 => self.last::<SEAL, 0>(data, nonce, lengths),
-                    $($tail => self.last::<SEAL, $tail>(data, nonce, lengths),)+
-                    // Less than a stride is left.
-                    _ => self.last::<SEAL, VECTORS>(data, nonce, lengths),
+                    0 => self.last::<SEAL, FROM, 0>(from, data, nonce, lengths),
+                    $($tail => self.last::<SEAL, FROM, $tail>(from, data, nonce, lengths),)+
+                    VECTORS => self.last::<SEAL, FROM, VECTORS>(from, data, nonce, lengths),
+                    // There is no more: see `strides`.
+                    _ => self.last::<SEAL, FROM, { VECTORS + 1 }>(from, data, nonce, lengths),
                 }
             }
         }
 
+        /// What is left of a text to be sealed, where the caller has it: it is not copied in
+        /// front of being encrypted, since what was just written in pieces is slow to be read.
+        #[derive(Clone, Copy, Default)]
+        struct Unsealed<'a> {
+            text: &'a [u8],
+            /// What follows it.
+            content_type: u8,
+        }
+
+        impl Unsealed<'_> {
+            /// The vector with this number; zeros behind the end.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn vector(&self, at: usize) -> V {
+                let here = self.text.get(at * BYTES..).unwrap_or_default();
+                let vector = load_partial(here);
+                match self.text.len().checked_sub(at * BYTES) {
+                    Some(end) if end < BYTES => xor(vector, byte_at(self.content_type, end)),
+                    _ => vector,
+                }
+            }
+        }
+
+        /// How many bytes of a text are for the bulk loop: whole strides, and not the last one if
+        /// no more than a block follows it, which would have to be waited for.
+        #[inline(always)]
+        fn strides(text_len: usize) -> usize {
+            let behind = text_len % STRIDE;
+            let whole = text_len - behind;
+            if whole > 0 && (1..=16).contains(&behind) { whole - STRIDE } else { whole }
+        }
+
         #[target_feature(enable = $features)]
         fn seal<const R: usize>(
-            table: &Table<R, SUMS>,
+            key: &mut Key<R>,
             iv: &Iv,
             record: &mut SealRecord<'_>,
         ) {
-            seal_record(table, &iv.nonce(record.sequence), record);
+            seal_record(key, iv.nonce_block(record.sequence), record);
         }
 
         /// Nothing stands between the records, so that the CPU begins one while the tag of the
         /// one before is on its way.
         #[target_feature(enable = $features)]
         fn seal_all<const R: usize>(
-            table: &Table<R, SUMS>,
+            key: &mut Key<R>,
             iv: &Iv,
             records: &mut [SealRecord<'_>],
         ) {
             for record in records {
-                seal_record(table, &iv.nonce(record.sequence), record);
+                seal_record(key, iv.nonce_block(record.sequence), record);
             }
         }
 
         #[inline]
         #[target_feature(enable = $features)]
         fn seal_record<const R: usize>(
-            table: &Table<R, SUMS>,
-            nonce: &[u8; NONCE_LEN],
+            key: &mut Key<R>,
+            nonce: u128,
             record: &mut SealRecord<'_>,
         ) {
             let text_len = record.plaintext_len();
             let Some((out, tag)) = record.out.split_at_mut_checked(text_len) else { return };
-            let mut state = State::new(table, nonce, record.aad);
+            key.prepare(text_len);
+            let mut state = State::new(key, nonce, record.aad);
 
             // Whole strides go from the caller's memory to the record's at once.
             let mut payload = record.payload;
             let mut rest = out;
+            let aad_len = record.aad.len();
             if let Some(piece) = payload.as_slice() {
-                let whole = piece.len() - piece.len() % STRIDE;
+                let whole = strides(text_len).min(piece.len() - piece.len() % STRIDE);
                 let (to, behind) = rest.split_at_mut(whole);
                 state.bulk::<true>(&mut InOut::between(&piece[..whole], to));
+                if let (Some(content_type), 0) =
+                    (record.trailer.content_type, record.trailer.padding)
+                {
+                    let text = &piece[whole..];
+                    let from = Unsealed { text, content_type };
+                    let sealed = state.finish::<true, true>(from, behind, nonce, text_len, aad_len);
+                    tag.copy_from_slice(&sealed);
+                    return;
+                }
                 payload = payload.split_at(whole).1;
                 rest = behind;
             }
@@ -553,39 +431,38 @@ macro_rules! kernel {
             let (text, trailer) = rest.split_at_mut(payload.len());
             payload.copy_to(text);
             record.trailer.write_to(trailer);
-            let whole = rest.len() - rest.len() % STRIDE;
-            let (strides, last) = rest.split_at_mut(whole);
+            let (strides, last) = rest.split_at_mut(strides(rest.len()));
             state.bulk::<true>(&mut InOut::in_place(strides));
-            let sealed = state.finish::<true>(last, nonce, text_len, record.aad.len());
+            let from = Unsealed::default();
+            let sealed = state.finish::<true, false>(from, last, nonce, text_len, aad_len);
             tag.copy_from_slice(&sealed);
         }
 
         #[target_feature(enable = $features)]
         fn open<K: Kernel, const R: usize>(
-            table: &Table<R, SUMS>,
+            key: &mut Key<R>,
             iv: &Iv,
             record: &mut OpenRecord<'_>,
         ) -> bool {
-            let is_right = open_record::<K, R>(table, &iv.nonce(record.sequence), record);
-            is_right
+            open_record::<K, R>(key, iv.nonce_block(record.sequence), record)
         }
 
         /// As for [`seal_all`]: the CPU goes on while a tag is compared, on the assumption that
         /// it is right.
         #[target_feature(enable = $features)]
         fn open_all<K: Kernel, const R: usize>(
-            table: &Table<R, SUMS>,
+            key: &mut Key<R>,
             iv: &Iv,
             records: &mut [OpenRecord<'_>],
         ) -> usize {
             let mut opened = 0;
             for record in records {
-                let nonce = iv.nonce(record.sequence);
-                if !open_record::<K, R>(table, &nonce, record) {
+                let nonce = iv.nonce_block(record.sequence);
+                if !open_record::<K, R>(key, nonce, record) {
                     if opened > 0 {
                         // What is exclusive-ored twice is what it was.
                         let (text, _) = split_tag::<K>(record.in_out);
-                        crypt::<true, R>(table, &nonce, &[], text);
+                        crypt::<true, R>(key, nonce, &[], text);
                     }
                     break;
                 }
@@ -598,12 +475,12 @@ macro_rules! kernel {
         #[inline]
         #[target_feature(enable = $features)]
         fn open_record<K: Kernel, const R: usize>(
-            table: &Table<R, SUMS>,
-            nonce: &[u8; NONCE_LEN],
+            key: &mut Key<R>,
+            nonce: u128,
             record: &mut OpenRecord<'_>,
         ) -> bool {
             let (text, tag) = split_tag::<K>(record.in_out);
-            let mut expected = crypt::<false, R>(table, nonce, record.aad, text);
+            let mut expected = crypt::<false, R>(key, nonce, record.aad, text);
             crate::low::verify::tag::<16>(&mut expected, tag)
         }
 
@@ -611,16 +488,17 @@ macro_rules! kernel {
         #[inline]
         #[target_feature(enable = $features)]
         fn crypt<const SEAL: bool, const R: usize>(
-            table: &Table<R, SUMS>,
-            nonce: &[u8; NONCE_LEN],
+            key: &mut Key<R>,
+            nonce: u128,
             aad: &[u8],
             text: &mut [u8],
         ) -> [u8; 16] {
-            let mut state = State::new(table, nonce, aad);
             let text_len = text.len();
-            let (strides, last) = text.split_at_mut(text_len - text_len % STRIDE);
+            key.prepare(text_len);
+            let mut state = State::new(key, nonce, aad);
+            let (strides, last) = text.split_at_mut(strides(text_len));
             state.bulk::<SEAL>(&mut InOut::in_place(strides));
-            state.finish::<SEAL>(last, nonce, text_len, aad.len())
+            state.finish::<SEAL, false>(Unsealed::default(), last, nonce, text_len, aad.len())
         }
     };
 }
@@ -630,7 +508,7 @@ pub(crate) mod aesni {
     kernel! {
         features: "aes,pclmulqdq,ssse3,sse4.1,avx",
         token: AesNi, wide: wide128, detail: "AES-NI, PCLMULQDQ",
-        spills: 1280, stride: 8, tails: [1, 2, 3, 4, 5, 6, 7]
+        spills: [1280, 1280], stride: 8, group: 1, tails: [1, 2, 3, 4, 5, 6, 7]
     }
 }
 
@@ -639,7 +517,7 @@ pub(crate) mod vaes {
     kernel! {
         features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq",
         token: Vaes, wide: wide256, detail: "VAES, VPCLMULQDQ on AVX2",
-        spills: 1920, stride: 6, tails: [1, 2, 3, 4, 5]
+        spills: [3072, 3584], stride: 6, group: 1, tails: [1, 2, 3, 4, 5]
     }
 }
 
@@ -648,7 +526,7 @@ pub(crate) mod avx512 {
     kernel! {
         features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl",
         token: Avx512, wide: wide512, detail: "VAES, VPCLMULQDQ on AVX-512",
-        spills: 2560, stride: 4, tails: [1, 2, 3]
+        spills: [1280, 1792], stride: 4, group: 4, tails: [1, 2, 3]
     }
 }
 

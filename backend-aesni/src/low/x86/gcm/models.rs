@@ -6,7 +6,7 @@ pub(crate) mod model256 {
     kernel! {
         features: "aes,pclmulqdq,ssse3,sse4.1,avx",
         token: AesNi, wide: model::model256, detail: "a model of VAES on AVX2",
-        spills: 1920, stride: 6, tails: [1, 2, 3, 4, 5]
+        spills: [4096, 4096], stride: 6, group: 1, tails: [1, 2, 3, 4, 5]
     }
 }
 
@@ -15,7 +15,7 @@ pub(crate) mod model512 {
     kernel! {
         features: "aes,pclmulqdq,ssse3,sse4.1,avx",
         token: AesNi, wide: model::model512, detail: "a model of VAES on AVX-512",
-        spills: 4096, stride: 4, tails: [1, 2, 3]
+        spills: [4096, 4096], stride: 4, group: 4, tails: [1, 2, 3]
     }
 }
 
@@ -27,7 +27,7 @@ mod tests {
     use crate::low::cpu;
     use crate::record::{Iv, Kernel, KeyBytes};
 
-    fn seal(kernel: &impl Kernel, text: &[u8], trailer: Trailer) -> Vec<u8> {
+    fn seal(kernel: &mut impl Kernel, text: &[u8], trailer: Trailer) -> Vec<u8> {
         let mut out = vec![0xee; text.len() + trailer.len() + 16];
         let mut record = SealRecord {
             sequence: 0,
@@ -51,9 +51,9 @@ mod tests {
                 content_type: Some(23),
                 padding: [0, 1, 40, 400][len % 4],
             };
-            let mut sealed = seal(&wide, &text[..len], trailer);
-            assert!(sealed == seal(&narrow, &text[..len], trailer), "{len}");
-            let open = |in_out: &mut [u8]| {
+            let mut sealed = seal(&mut wide, &text[..len], trailer);
+            assert!(sealed == seal(&mut narrow, &text[..len], trailer), "{len}");
+            let mut open = |in_out: &mut [u8]| {
                 let mut record = OpenRecord {
                     sequence: 0,
                     aad: &[23, 3, 3, 1, 1],

@@ -1,0 +1,177 @@
+//! GHASH: products, their reduction, and the powers of the hash key.
+
+macro_rules! hash {
+    ($features:literal) => {
+        /// An unreduced product: its low, middle and high parts, which overlap by half.
+        #[derive(Clone, Copy)]
+        struct Product {
+            low: V,
+            mid: V,
+            high: V,
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn nothing() -> Product {
+            Product {
+                low: zero(),
+                mid: zero(),
+                high: zero(),
+            }
+        }
+
+        /// Adds `a * b`, lane by lane.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn add_product(sum: Product, a: V, b: V) -> Product {
+            Product {
+                low: xor(sum.low, clmul::<0x00>(a, b)),
+                mid: xor3(sum.mid, clmul::<0x01>(a, b), clmul::<0x10>(a, b)),
+                high: xor(sum.high, clmul::<0x11>(a, b)),
+            }
+        }
+
+        /// Reduces modulo the polynomial, lane by lane: each folding multiplies the low 64 bits
+        /// by the polynomial's upper part.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn reduce(sum: Product) -> V {
+            let poly = low_half(0xc200_0000_0000_0000_u64 as i64);
+            let mid = xor3(sum.mid, swap_halves(sum.low), clmul::<0x00>(sum.low, poly));
+            xor3(sum.high, swap_halves(mid), clmul::<0x00>(mid, poly))
+        }
+
+        /// The same for one block.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn multiply(a: __m128i, b: __m128i) -> __m128i {
+            low(reduce(add_product(nothing(), from_block(a), from_block(b))))
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn encrypt_block<const R: usize>(round_keys: &[Block; R], block: __m128i) -> __m128i {
+            let mut block = _mm_xor_si128(block, wide128::load(&round_keys[0]));
+            for key in &round_keys[1..R - 1] {
+                block = _mm_aesenc_si128(block, wide128::load(key));
+            }
+            _mm_aesenclast_si128(block, wide128::load(&round_keys[R - 1]))
+        }
+
+        /// Fills in the powers of the hash key.
+        #[target_feature(enable = $features)]
+        fn powers<const R: usize>(table: &mut Table<R, SUMS>) {
+            let h = encrypt_block(&table.round_keys, _mm_setzero_si128());
+            let h = wide128::reverse(h);
+            // Times x: shifted by one, and reduced if a bit was lost.
+            let lost = _mm_shuffle_epi32::<0xff>(_mm_srai_epi32::<31>(h));
+            let carry = _mm_slli_si128::<8>(_mm_srli_epi64::<63>(h));
+            let poly = _mm_set_epi64x(0xc200_0000_0000_0000_u64 as i64, 1);
+            let h = _mm_xor_si128(
+                _mm_or_si128(_mm_slli_epi64::<1>(h), carry),
+                _mm_and_si128(lost, poly),
+            );
+            let powers = &mut table.powers;
+            wide128::store(&mut powers[POWERS - 1], h);
+            // H^1 to H^n times H^n are H^(n+1) to H^2n: in four rounds, whose products do not
+            // wait for one another.
+            let mut n = 1;
+            while n < 16 {
+                let top = wide128::load(&powers[POWERS - n]);
+                let mut done = 0;
+                while done < n && n < LANES {
+                    done += 1;
+                    let power = multiply(wide128::load(&powers[POWERS - done]), top);
+                    wide128::store(&mut powers[POWERS - n - done], power);
+                }
+                while done < n {
+                    done += LANES;
+                    let power = load(chunk(powers, done));
+                    let power = reduce(add_product(nothing(), power, splat(top)));
+                    store(chunk_mut(powers, n + done), power);
+                }
+                n *= 2;
+            }
+            let top = wide128::load(&powers[POWERS - 16]);
+            for more in [1, 2] {
+                let power = multiply(wide128::load(&powers[POWERS - more]), top);
+                wide128::store(&mut powers[POWERS - 16 - more], power);
+            }
+            for (pair, out) in table.sums.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                let first = (VECTORS - 2 * pair) * LANES;
+                let [a, b] = [first, first - LANES].map(|first| load(chunk(powers, first)));
+                if let Some(out) = out.as_flattened_mut().first_chunk_mut() {
+                    store(out, folded([a, b]));
+                }
+            }
+        }
+
+        impl<const R: usize> Key<R> {
+            /// Makes the powers for strides that are not the last of a group, if there are none
+            /// and a text of this length is worth them.
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn prepare(&mut self, text_len: usize) {
+                if GROUP > 1 && text_len >= LONG && self.more.is_none() {
+                    self.more = Some(more_powers(&self.table));
+                    crate::low::wipe::traces::<SPILLS_MORE>();
+                }
+            }
+
+            #[inline]
+            fn more(&self) -> &[Powers] {
+                self.more.as_ref().map_or(&[], |more| &more.0)
+            }
+        }
+
+        /// Each stride's powers are those of the next, times the highest of a stride.
+        #[target_feature(enable = $features)]
+        fn more_powers<const R: usize>(table: &Table<R, SUMS>) -> Box<More> {
+            const NONE: Powers = Powers {
+                powers: [0; STRIDE],
+                sums: [0; FOLDED],
+            };
+            let mut more = Box::new(More([NONE; GROUP - 1]));
+            let mut next: [V; VECTORS] = core::array::from_fn(|at| {
+                let first = (VECTORS - at) * LANES;
+                load(chunk(&table.powers, first))
+            });
+            let top = broadcast(&table.powers[POWERS - VECTORS * LANES]);
+            for Powers { powers, sums } in &mut more.0 {
+                for (power, out) in next.iter_mut().zip(powers.as_chunks_mut().0) {
+                    *power = reduce(add_product(nothing(), *power, top));
+                    store(out, *power);
+                }
+                for (pair, out) in next.as_chunks::<2>().0.iter().zip(sums.as_chunks_mut().0) {
+                    store(out, folded(*pair));
+                }
+            }
+            more
+        }
+
+        /// Both halves of each power added: of the first vector low, of the second high.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn folded([a, b]: [V; 2]) -> V {
+            xor(low_halves(a, b), high_halves(a, b))
+        }
+
+        /// The powers for a vector whose first block is to be multiplied by H^`first`.
+        #[inline(always)]
+        fn chunk(powers: &[Block; POWERS + BEYOND], first: usize) -> &[u8; BYTES] {
+            const { assert!(LANES <= 2 + BEYOND) };
+            // `first` is 2 at least for the last of several lanes' vector: a block of the data
+            // and the lengths behind it.
+            powers.as_flattened()[16 * (POWERS - first)..]
+                .first_chunk()
+                .unwrap_or(&[0; BYTES])
+        }
+
+        #[inline(always)]
+        fn chunk_mut(powers: &mut [Block; POWERS + BEYOND], first: usize) -> &mut [u8; BYTES] {
+            powers.as_flattened_mut()[16 * (POWERS - first)..]
+                .first_chunk_mut()
+                .expect("in the table")
+        }
+    };
+}
