@@ -4,7 +4,7 @@
 //! the widest that this CPU has is chosen when a key is made. There are records only: key
 //! exchange, hashes and signatures come from other backends, and so do suites that this CPU
 //! has no kernel for. On x86-64 that are all suites where there is no AVX: the narrowest kernels
-//! take its three-operand instructions, and CPUs with AES-NI but without AVX are older than 2011.
+//! take its three-operand instructions.
 //!
 //! | module | what it does |
 //! |---|---|
