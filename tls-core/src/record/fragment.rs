@@ -66,17 +66,22 @@ fn seal_as_fits(
         if first == 0 {
             break;
         }
-        // Full records before the last one can go as a batch.
+        // Full records go as a batch, and with them the short one at the end of the payload.
         let full = max + overhead;
-        let batch = (rest.len() / max)
-            .min(room / full)
-            .min(BATCH)
-            .min(usize::try_from(most).unwrap_or(BATCH));
+        let most_at_once = usize::try_from(most).unwrap_or(BATCH).min(BATCH);
+        let fulls = (rest.len() / max).min(room / full).min(most_at_once);
+        let short = match rest.len() - fulls * max {
+            short if fulls == most_at_once || short + overhead > room - fulls * full => 0,
+            short => short.min(max),
+        };
+        let batch = fulls + usize::from(short > 0);
         let (count, len, written) = match &mut write.keys {
             Some(keys) if batch > 1 => {
-                let out = out.get_mut(..batch * full).unwrap_or_default();
-                keys.seal_batch(content_type, rest, max, out)?;
-                (batch, batch * max, batch * full)
+                let len = fulls * max + short;
+                let written = len + batch * overhead;
+                let out = out.get_mut(..written).unwrap_or_default();
+                keys.seal_batch(content_type, rest.split_at(len).0, max, out)?;
+                (batch, len, written)
             }
             keys => {
                 // A short record only at the end, or where no full one fits.
@@ -133,7 +138,8 @@ impl WriteKeys {
         Ok(())
     }
 
-    /// Seals full records of `max` bytes into `out`, as many as just fit into it.
+    /// Seals records of `max` bytes, the last of which may be shorter, into `out`, which has
+    /// just their length.
     fn seal_batch(
         &mut self,
         content_type: ContentType,
@@ -141,26 +147,33 @@ impl WriteKeys {
         max: usize,
         out: &mut [u8],
     ) -> Result<(), Error> {
-        let aad = header(ContentType::APPLICATION_DATA, TLS12, max + 1 + self.tag_len);
+        let count = payload.len().div_ceil(max);
         let full = HEADER_LEN + max + 1 + self.tag_len;
-        let count = out.len() / full;
-        let mut places = out.chunks_exact_mut(full);
+        let piece_len = |n: usize| max.min(payload.len().saturating_sub(n * max));
+        let headers: [_; BATCH] = array::from_fn(|n| {
+            let len = piece_len(n) + 1 + self.tag_len;
+            header(ContentType::APPLICATION_DATA, TLS12, len)
+        });
+        let mut places = out.chunks_mut(full).zip(&headers);
         let mut rest = payload;
         let sequence = self.sequence;
         let mut records: [SealRecord<'_>; BATCH] = array::from_fn(|n| {
             let (piece, behind) = rest.split_at(max);
             rest = behind;
-            let body = match places.next().and_then(<[u8]>::split_first_chunk_mut) {
-                Some((head, body)) => {
-                    *head = aad;
-                    body
-                }
-                None => &mut [],
+            let (aad, body): (&[u8], &mut [u8]) = match places.next() {
+                Some((place, header)) => match place.split_first_chunk_mut() {
+                    Some((head, body)) => {
+                        *head = *header;
+                        (header, body)
+                    }
+                    None => (header, &mut []),
+                },
+                None => (&[], &mut []),
             };
             SealRecord {
                 // The limit on records per key keeps this far from wrapping.
                 sequence: sequence.wrapping_add(n as u64),
-                aad: &aad,
+                aad,
                 payload: piece,
                 trailer: Trailer::content_type(content_type.0),
                 out: body,

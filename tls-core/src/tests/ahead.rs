@@ -1,4 +1,5 @@
-//! A backend that opens several records at once: what comes out is what came out before.
+//! A backend that opens and seals several records at once: what comes out is what came out
+//! before.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -8,6 +9,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crypto_api::{
     CryptoProvider, Implementation, NONCE_LEN, OpenRecord, RecordAead, RecordOpener, RecordSealer,
+    SealRecord,
 };
 
 use super::support::*;
@@ -17,8 +19,24 @@ use crate::{AlertDescription, Connection, Error, Event};
 #[derive(Debug)]
 struct Eager {
     inner: Arc<dyn RecordAead>,
-    /// The most records that were opened in one call.
+    /// The most records that were opened, or sealed, in one call.
     most: Arc<AtomicUsize>,
+}
+
+struct EagerSealer {
+    inner: Box<dyn RecordSealer>,
+    most: Arc<AtomicUsize>,
+}
+
+impl RecordSealer for EagerSealer {
+    fn seal(&mut self, record: &mut SealRecord<'_>) -> Result<(), crypto_api::Error> {
+        self.inner.seal(record)
+    }
+
+    fn seal_batch(&mut self, records: &mut [SealRecord<'_>]) -> Result<(), crypto_api::Error> {
+        self.most.fetch_max(records.len(), Ordering::Relaxed);
+        self.inner.seal_batch(records)
+    }
 }
 
 struct EagerOpener {
@@ -40,7 +58,10 @@ impl RecordAead for Eager {
         key: &[u8],
         iv: &[u8; NONCE_LEN],
     ) -> Result<Box<dyn RecordSealer>, crypto_api::Error> {
-        self.inner.sealer(key, iv)
+        Ok(Box::new(EagerSealer {
+            inner: self.inner.sealer(key, iv)?,
+            most: self.most.clone(),
+        }))
     }
 
     fn opener(
@@ -207,4 +228,27 @@ fn what_is_left_must_not_be_put_back_as_it_came() {
     let mut as_it_came = stream[received.consumed..].to_vec();
     let error = server.receive(&mut as_it_came, NOW).unwrap_err();
     assert!(matches!(error, Error::Usage(_)), "{error}");
+}
+
+/// A write is one batch, the short record at its end included, as far as a batch goes.
+#[test]
+fn a_write_is_one_batch() {
+    let full = 1 << 14;
+    for (len, most) in [
+        (full, 0),
+        (full + 1, 2),
+        (3 * full, 3),
+        (3 * full + 700, 4),
+        (7 * full + 1, 8),
+        (8 * full + 1, 8),
+        (9 * full + 1, 8),
+    ] {
+        let (mut client, mut server, sealed) = pair();
+        sealed.store(0, Ordering::Relaxed);
+        let data: Vec<u8> = (0..=250).cycle().take(len).collect();
+        let stream = seal(&mut server, &data);
+        assert_eq!(sealed.load(Ordering::Relaxed), most, "{len}");
+        assert_eq!(stream.len(), server.sealed_len(len));
+        assert!(feed(&mut client, &stream).unwrap() == data);
+    }
 }
