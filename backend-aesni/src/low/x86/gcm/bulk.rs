@@ -40,7 +40,7 @@ macro_rules! bulk {
             fn stride(&mut self, key: V) -> [V; VECTORS] {
                 let mut blocks = [key; VECTORS];
                 const BLOCKS: usize = VECTORS * LANES;
-                if usize::from(self.number) + BLOCKS < 256 {
+                if usize::from(self.number) + BLOCKS + LANES <= 256 {
                     for (at, block) in blocks.iter_mut().enumerate() {
                         *block = xor(key, add_last(self.next, (at * LANES) as i32));
                     }

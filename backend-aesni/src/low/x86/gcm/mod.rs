@@ -10,8 +10,8 @@
 //! # Shape of a record
 //!
 //! [`kernel!`] expands to `seal` and `open`: a bulk loop over whole strides, in which AES of
-//! one stride overlaps with GHASH of another, and a last part of less than a stride that also
-//! computes E(J0), hashes the lengths and gives the tag. A short record is a last part alone.
+//! one stride overlaps with GHASH of another, and a last part of no more than a stride and a block
+//! that also computes E(J0), hashes the lengths and gives the tag. A short record is a last part alone.
 
 use super::aes::Block;
 use crate::low::wipe;
@@ -29,9 +29,8 @@ const BEYOND: usize = 2;
 
 /// An expanded key: `R` round keys, and `S` blocks for the folded halves of powers.
 ///
-/// The sixteen powers that bulk needs begin a multiple of 64 bytes behind the table, whether
-/// there are 11 round keys or 15. Where the allocator puts the table is its affair: asking it
-/// for more than it has at hand takes longer than a key's arithmetic.
+/// Where the allocator puts the table is its affair: asking it for more alignment than it has at
+/// hand takes longer than a key's arithmetic.
 #[repr(C, align(16))]
 pub(crate) struct Table<const R: usize, const S: usize> {
     round_keys: [Block; R],
