@@ -110,7 +110,7 @@ macro_rules! kernel {
         const SUMS: usize = PAIRS * LANES;
         /// Bytes of them.
         const FOLDED: usize = STRIDE / 2;
-        /// The most strides whose products are reduced together. Four would be 2 % faster than
+        /// The most strides whose products are reduced together. Four would be 4 % faster than
         /// two, and an idle connection would hold more than four KiB after a long record.
         const GROUP: usize = $group;
 
