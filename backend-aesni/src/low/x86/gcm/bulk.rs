@@ -33,8 +33,9 @@ macro_rules! bulk {
                 reverse(self.next)
             }
 
-            /// A stride's, after the first round key. Only where one carries beyond its last
-            /// byte are they put into the order of numbers and back.
+            /// A stride's, after the first round key. Only where one, or a lane of the next
+            /// vector, carries beyond its last byte are they put into the order of numbers and
+            /// back.
             #[inline]
             #[target_feature(enable = $features)]
             fn stride(&mut self, key: V) -> [V; VECTORS] {
