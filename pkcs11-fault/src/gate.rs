@@ -1,7 +1,12 @@
 //! How many calls the token works on at once, and those that hang.
 
 use std::{
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    collections::VecDeque,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
@@ -9,7 +14,6 @@ use std::{
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     lanes: Mutex<Lanes>,
-    freed: Condvar,
     /// Counts releases.
     releases: Mutex<u64>,
     released: Condvar,
@@ -20,9 +24,17 @@ struct Lanes {
     /// 0 is no limit.
     capacity: usize,
     taken: usize,
-    /// The next ticket to be drawn, and the next to be served: nobody overtakes.
-    drawn: u64,
-    served: u64,
+    /// First come, first served.
+    waiting: VecDeque<Arc<Waiting>>,
+}
+
+/// A call that has no lane yet. Each is woken by itself and once: with many of them, all
+/// looking whether it is their turn would take the processors from what is measured.
+#[derive(Debug)]
+struct Waiting {
+    thread: Thread,
+    /// It has a lane now.
+    called: AtomicBool,
 }
 
 /// A call that the token works on.
@@ -36,27 +48,27 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Gate {
     pub(crate) fn set_capacity(&self, capacity: usize) {
-        lock(&self.lanes).capacity = capacity;
-        self.freed.notify_all();
+        let mut lanes = lock(&self.lanes);
+        lanes.capacity = capacity;
+        lanes.call();
     }
 
     /// Waits for a lane, first come first served.
     pub(crate) fn enter(&self) -> Lane<'_> {
         let mut lanes = lock(&self.lanes);
-        let ticket = lanes.drawn;
-        lanes.drawn += 1;
-        while lanes.served != ticket || lanes.is_full() {
-            lanes = self
-                .freed
-                .wait(lanes)
-                .unwrap_or_else(PoisonError::into_inner);
+        if lanes.has_room() && lanes.waiting.is_empty() {
+            lanes.taken += 1;
+            return Lane(self);
         }
-        lanes.served += 1;
-        lanes.taken += 1;
-        let more = lanes.served != lanes.drawn && !lanes.is_full();
+        let waiting = Arc::new(Waiting {
+            thread: thread::current(),
+            called: AtomicBool::new(false),
+        });
+        lanes.waiting.push_back(waiting.clone());
         drop(lanes);
-        if more {
-            self.freed.notify_all();
+        // Others may wake this thread, too.
+        while !waiting.called.load(SeqCst) {
+            thread::park();
         }
         Lane(self)
     }
@@ -97,8 +109,19 @@ impl Gate {
 }
 
 impl Lanes {
-    fn is_full(&self) -> bool {
-        self.capacity != 0 && self.taken >= self.capacity
+    fn has_room(&self) -> bool {
+        self.capacity == 0 || self.taken < self.capacity
+    }
+
+    /// Gives free lanes to those that wait.
+    fn call(&mut self) {
+        while self.has_room()
+            && let Some(next) = self.waiting.pop_front()
+        {
+            self.taken += 1;
+            next.called.store(true, SeqCst);
+            next.thread.unpark();
+        }
     }
 }
 
@@ -106,10 +129,6 @@ impl Drop for Lane<'_> {
     fn drop(&mut self) {
         let mut lanes = lock(&self.0.lanes);
         lanes.taken -= 1;
-        let waiting = lanes.served != lanes.drawn;
-        drop(lanes);
-        if waiting {
-            self.0.freed.notify_all();
-        }
+        lanes.call();
     }
 }
