@@ -19,7 +19,7 @@ use crate::{
     low::{self, Inner},
     mechanism::Mechanism,
     rules::{self, Active, Plan, Rules},
-    script::{At, Rule, SignatureFault},
+    script::{At, LatencyFrom, Rule, SignatureFault},
     tokens::{Session, Tokens},
 };
 
@@ -279,7 +279,7 @@ impl Engine {
     pub(crate) fn initialize(&self, act: impl FnOnce() -> ck::CK_RV) -> ck::CK_RV {
         self.counted(Function::C_Initialize, || {
             let (plan, releases) = self.plan(Function::C_Initialize, None);
-            self.carry_out(&plan, releases, || {
+            self.carry_out(&plan, releases, None, || {
                 let mut life = self.alone();
                 let rv = act();
                 if rv == ck::CKR_OK {
@@ -301,7 +301,7 @@ impl Engine {
                 violations.finalize_during_call.fetch_add(1, Relaxed);
             }
             let (plan, releases) = self.plan(Function::C_Finalize, None);
-            self.carry_out(&plan, releases, || {
+            self.carry_out(&plan, releases, None, || {
                 let mut life = self.alone();
                 let rv = act();
                 if rv == ck::CKR_OK {
@@ -331,13 +331,20 @@ impl Engine {
         (plan, releases)
     }
 
-    /// Hangs, answers the planned code or does the work, and takes as long as planned.
-    fn carry_out(&self, plan: &Plan, releases: u64, work: impl FnOnce() -> ck::CK_RV) -> ck::CK_RV {
+    /// Hangs, answers the planned code or does the work, and takes as long as planned: since
+    /// it `began`, if it did so before now.
+    fn carry_out(
+        &self,
+        plan: &Plan,
+        releases: u64,
+        began: Option<Instant>,
+        work: impl FnOnce() -> ck::CK_RV,
+    ) -> ck::CK_RV {
         if let Some(most) = plan.hang {
             let _hanging = self.counters.hanging.enter();
             self.gate.hang(releases, most);
         }
-        let start = Instant::now();
+        let start = began.unwrap_or_else(Instant::now);
         let rv = match plan.code {
             Some((code, At::Before)) => code.0,
             Some((code, At::After)) => {
@@ -409,7 +416,14 @@ impl Engine {
             // No longer counted when the lane is free for the next.
             (self.counters.executing.enter(), lane)
         });
-        self.carry_out(&plan, releases, || {
+        let began = match (plan.latency_from, &call.session) {
+            (LatencyFrom::Init, Some(session)) => {
+                let operation = lock(&session.operation);
+                operation.as_ref().map(|operation| operation.began)
+            }
+            _ => None,
+        };
+        self.carry_out(&plan, releases, began, || {
             let life = self.shared();
             match self.obstacle(&life, generation, function, target, &call) {
                 Some(code) => code,

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::Instant,
 };
 
 use cryptoki_sys as ck;
@@ -32,6 +33,7 @@ pub(crate) struct Session {
 /// A signature that has begun.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
+    pub(crate) began: Instant,
     pub(crate) mechanism: ck::CK_MECHANISM_TYPE,
     pub(crate) parameter: Parameter,
     pub(crate) key: ck::CK_OBJECT_HANDLE,

@@ -1,6 +1,6 @@
 //! Signing, where answers are spoilt.
 
-use std::{ffi::c_void, slice};
+use std::{ffi::c_void, slice, time::Instant};
 
 use cryptoki_sys::*;
 
@@ -24,6 +24,7 @@ pub(super) unsafe extern "C" fn C_SignInit(
 ) -> CK_RV {
     let engine = engine_or_fail!();
     engine.call(Function::C_SignInit, Target::Session(session), |call| {
+        let began = Instant::now();
         // SAFETY: the caller's promise: null, or a mechanism that may be read.
         if unsafe { lacks(engine, mechanism) } {
             return CKR_MECHANISM_INVALID;
@@ -37,6 +38,7 @@ pub(super) unsafe extern "C" fn C_SignInit(
         if let (Some(mechanism), Some(session)) = (mechanism, &call.session) {
             engine.counters.begun(mechanism.mechanism);
             *lock(&session.operation) = Some(Operation {
+                began,
                 mechanism: mechanism.mechanism,
                 // SAFETY: the caller's promise: null, or readable for the stated length.
                 parameter: unsafe { other_key::parameter(mechanism) },
