@@ -1,5 +1,6 @@
 //! A key in one token, and the way to it through session, login and lookup.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -23,6 +24,22 @@ pub(crate) struct Session {
     handle: CK_SESSION_HANDLE,
     generation: u64,
     login: Login,
+    suspect: Suspect,
+}
+
+/// Set when something that a session made turned out to be wrong: its thread may be using
+/// it for the next request already, and drops it then.
+pub(crate) type Suspect = Arc<AtomicBool>;
+
+impl Session {
+    /// The mark for what it makes.
+    pub(crate) fn suspect(&self) -> Suspect {
+        self.suspect.clone()
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.suspect.load(Relaxed)
+    }
 }
 
 /// What a token is used for: the handles it needs, and the operation.
@@ -30,7 +47,8 @@ pub(crate) trait Duty: Send + Sync {
     /// Looks for the key, and for the object that belongs to it if there is one.
     fn locate(&self, look: &Look<'_>) -> Result<Located, Reason>;
 
-    /// Does what `job` means for this duty with `data`. `scratch` has room for any output.
+    /// Does what `job` means for this duty with `data`: all that needs the token. `scratch`
+    /// has room for any output.
     fn perform(
         &self,
         seat: &Seat<'_>,
@@ -38,6 +56,16 @@ pub(crate) trait Duty: Send + Sync {
         data: &[u8],
         scratch: &mut [u8],
     ) -> Result<Vec<u8>, Reason>;
+
+    /// Whether [`Self::check`] has to see what `job` brought before anybody else does.
+    fn is_checked(&self, _job: usize) -> bool {
+        false
+    }
+
+    /// Whether `output` is right. It takes no session, which somebody else has meanwhile.
+    fn check(&self, _job: usize, _data: &[u8], _output: &[u8]) -> Result<(), Reason> {
+        Ok(())
+    }
 
     /// Does something harmless, and checks the result: whether the token is in order.
     fn probe(&self, seat: &Seat<'_>, scratch: &mut [u8]) -> Result<(), Reason>;
@@ -175,10 +203,21 @@ impl Place {
                 _ => false,
             };
             if stale {
-                self.located.with(Option::take);
+                self.forget_handles();
             }
             Trouble { reason, generation }
         })
+    }
+
+    /// Has the key looked for anew.
+    fn forget_handles(&self) {
+        self.located.with(Option::take);
+    }
+
+    /// What a session made is wrong: it is not used again, nor are the handles.
+    pub(crate) fn distrust(&self, session: &Suspect) {
+        session.store(true, Relaxed);
+        self.forget_handles();
     }
 
     fn seated_inside<T>(
@@ -189,6 +228,9 @@ impl Place {
     ) -> Result<T, Reason> {
         let generation = entered.generation();
         let mut login = self.token.ready(entered, &self.credentials)?;
+        if session.as_ref().is_some_and(Session::is_suspect) {
+            self.close(entered, session);
+        }
         let handle = match session {
             Some(session) if session.generation == generation => session.handle,
             _ => {
@@ -198,6 +240,7 @@ impl Place {
                     handle,
                     generation,
                     login,
+                    suspect: Suspect::default(),
                 });
                 self.meter.opened.add();
                 self.meter.sessions_now.fetch_add(1, Relaxed);

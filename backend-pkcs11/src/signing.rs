@@ -276,10 +276,7 @@ fn try_out<'a>(
         _ => {
             let always = found.always_authenticate;
             let mut once = || {
-                let signed = sign(&seat, way, always, PROBE, scratch, &*builder.random);
-                signed.and_then(|(signature, raw)| {
-                    verify(&seat, way, public, PROBE, &signature, &raw)
-                })
+                sign_verified(&seat, way, always, public, scratch, &*builder.random)
             };
             // A wrong one may be a fault; two are the mechanism.
             match once() {
@@ -328,43 +325,54 @@ fn sign(
     Ok((signature, raw))
 }
 
-fn verify(
+/// Signs [`PROBE`], and verifies it whoever can.
+fn sign_verified(
     seat: &Seat<'_>,
+    way: &Way,
+    always_authenticate: bool,
+    public: &PublicHalf,
+    scratch: &mut [u8],
+    random: &dyn SecureRandom,
+) -> Result<(), Reason> {
+    let (signature, raw) = sign(seat, way, always_authenticate, PROBE, scratch, random)?;
+    verify_inside(seat, way, raw.as_ref())?;
+    verify_outside(way, public, PROBE, &signature)
+}
+
+/// Has the token verify what it signed, if nobody else can.
+fn verify_inside(seat: &Seat<'_>, way: &Way, raw: Option<&Raw>) -> Result<(), Reason> {
+    let Proof::Token = way.proof else {
+        return Ok(());
+    };
+    let (Some(raw), Some(key)) = (raw, seat.located.public) else {
+        return Err(Reason::WrongSignature);
+    };
+    let mechanism = &way.plan.mechanism;
+    let library = seat.entered.library();
+    match library.verify(seat.session, mechanism, key, &raw.input, &raw.output) {
+        Err(failure)
+            if failure.is(cryptoki_sys::CKR_SIGNATURE_INVALID)
+                || failure.is(cryptoki_sys::CKR_SIGNATURE_LEN_RANGE) =>
+        {
+            Err(Reason::WrongSignature)
+        }
+        outcome => Ok(outcome?),
+    }
+}
+
+/// Verifies a signature without the token, if that can be.
+fn verify_outside(
     way: &Way,
     public: &PublicHalf,
     message: &[u8],
     signature: &[u8],
-    raw: &Option<Raw>,
 ) -> Result<(), Reason> {
-    let good = match (way.proof, raw, seat.located.public) {
-        (Proof::Software(algorithm), _, _) => {
-            PublicKey::from_spki(&public.spki).is_some_and(|key| {
-                let outcome = algorithm.verify_signature(key.key, message, signature);
-                outcome.is_ok()
-            })
-        }
-        (Proof::Token, Some(raw), Some(key)) => {
-            let mechanism = &way.plan.mechanism;
-            let library = seat.entered.library();
-            let outcome = library.verify(seat.session, mechanism, key, &raw.input, &raw.output);
-            match outcome {
-                Err(failure)
-                    if !failure.is(cryptoki_sys::CKR_SIGNATURE_INVALID)
-                        && !failure.is(cryptoki_sys::CKR_SIGNATURE_LEN_RANGE) =>
-                {
-                    return Err(failure.into());
-                }
-                outcome => outcome.is_ok(),
-            }
-        }
-        (Proof::Token, _, _) => false,
-        (Proof::None, _, _) => true,
+    let Proof::Software(algorithm) = way.proof else {
+        return Ok(());
     };
-    if good {
-        Ok(())
-    } else {
-        Err(Reason::WrongSignature)
-    }
+    let key = PublicKey::from_spki(&public.spki).ok_or(Reason::WrongSignature)?;
+    let outcome = algorithm.verify_signature(key.key, message, signature);
+    outcome.map_err(|_| Reason::WrongSignature)
 }
 
 /// Signing with a key in one token.
@@ -407,9 +415,19 @@ impl Duty for Signing {
         let always = self.always_authenticate;
         let (signature, raw) = sign(seat, way, always, data, scratch, &*self.random)?;
         if self.verify {
-            verify(seat, way, &self.public, data, &signature, &raw)?;
+            verify_inside(seat, way, raw.as_ref())?;
         }
         Ok(signature)
+    }
+
+    fn is_checked(&self, job: usize) -> bool {
+        let way = self.ways.get(job);
+        self.verify && way.is_some_and(|way| matches!(way.proof, Proof::Software(_)))
+    }
+
+    fn check(&self, job: usize, data: &[u8], signature: &[u8]) -> Result<(), Reason> {
+        let way = self.ways.get(job).ok_or(Reason::Setting("no such job"))?;
+        verify_outside(way, &self.public, data, signature)
     }
 
     fn probe(&self, seat: &Seat<'_>, scratch: &mut [u8]) -> Result<(), Reason> {
@@ -417,8 +435,7 @@ impl Duty for Signing {
             return Ok(());
         };
         let always = self.always_authenticate;
-        let (signature, raw) = sign(seat, way, always, PROBE, scratch, &*self.random)?;
-        verify(seat, way, &self.public, PROBE, &signature, &raw)
+        sign_verified(seat, way, always, &self.public, scratch, &*self.random)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The calls into a PKCS#11 module. All `unsafe` of this crate is here; everything it
+//! The calls into a PKCS#11 module, and one to the scheduler. All `unsafe` of this crate is here; everything it
 //! exports is safe, as far as the module keeps to the standard: a shared library that is
 //! loaded into the process is trusted.
 //!
@@ -8,8 +8,10 @@
 
 mod call;
 mod library;
+mod slice;
 #[cfg(test)]
 pub(crate) mod mock;
 
 pub(crate) use call::{Mechanism, User, Value};
 pub(crate) use library::{Library, LoadError, Loaded};
+pub(crate) use slice::prefer_short_slices;

@@ -4,6 +4,7 @@
 //! sent a request that it has no room for. A token that does not answer is left alone by its
 //! own threads (a circuit breaker), one of which tries it now and then.
 
+mod check;
 mod queue;
 mod request;
 mod supervisor;
@@ -43,6 +44,8 @@ pub(crate) struct Pool {
     queue: Mutex<Queue>,
     /// For the threads of each place.
     wake: Vec<Condvar>,
+    /// For the threads that check.
+    wake_checker: Condvar,
     /// For the supervisor.
     watch: Condvar,
     /// For whoever waits until everything has ended.
@@ -89,6 +92,7 @@ impl Pool {
             process: std::process::id(),
             queue: Mutex::new(Queue::new(settings.sessions, count)),
             wake: (0..count).map(|_| Condvar::new()).collect(),
+            wake_checker: Condvar::new(),
             watch: Condvar::new(),
             ended: Condvar::new(),
             end: Mutex::new(false),
@@ -223,6 +227,29 @@ impl Pool {
         Ok(Pending::new(handle.clone(), request))
     }
 
+    /// Puts a request back at its old place in the queue, after it failed at `place`.
+    fn give_back(&self, place: usize, request: &Arc<Request>, elsewhere: bool) {
+        if request.is_over() {
+            return;
+        }
+        if let Some(at) = self.places.get(place) {
+            at.meter.retried.add();
+        }
+        request.set_avoid(elsewhere.then_some(place));
+        let mut queue = lock(&self.queue);
+        if queue.closed {
+            drop(queue);
+            self.fail(request, self.unavailable("the key was closed"));
+            return;
+        }
+        queue.push(request.clone());
+        let called = queue.call(Some(place));
+        drop(queue);
+        if let Some(condition) = called.and_then(|place| self.wake.get(place)) {
+            condition.notify_one();
+        }
+    }
+
     /// Whether this is a forked child: the threads are in the parent, and locks may have been
     /// held when it forked.
     fn forked(&self) -> bool {
@@ -276,6 +303,7 @@ impl Pool {
         let waiting = queue.drain();
         drop(queue);
         self.wake_all();
+        self.wake_checker.notify_all();
         self.watch.notify_all();
         self.give_up(waiting, &self.unavailable("the key was closed"));
     }

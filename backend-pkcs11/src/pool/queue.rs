@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::check::Unchecked;
 use super::request::Request;
 use super::width::Width;
 use crate::builder::Sessions;
@@ -18,8 +19,33 @@ pub(super) struct Queue {
     /// By arrival, so that whoever comes back after an error is first again.
     waiting: BTreeMap<u64, Arc<Request>>,
     pub(super) places: Vec<AtPlace>,
+    /// What was made and is not checked yet.
+    pub(super) checks: Checks,
     /// Threads alive, those given up included.
     pub(super) threads: usize,
+}
+
+/// What waits for a thread without a session to check it.
+pub(super) struct Checks {
+    pub(super) waiting: VecDeque<Unchecked>,
+    /// Threads that check, and how many there may be.
+    pub(super) threads: usize,
+    most: usize,
+    /// Whether there was work for one more of them.
+    pub(super) behind: bool,
+}
+
+impl Checks {
+    /// Whether they take one more. Not many more than they are working on: what waits here
+    /// has been signed, and somebody waits for it.
+    fn have_room(&self) -> bool {
+        self.waiting.len() < BACKLOG * self.threads
+    }
+
+    /// Whether there should be a thread more.
+    pub(super) fn wants_thread(&self) -> bool {
+        self.behind && self.threads < self.most
+    }
 }
 
 /// One place's threads and what they do.
@@ -64,9 +90,15 @@ pub(super) enum Breaker {
     Probing,
 }
 
+/// How many things wait to be checked per thread that checks, before whoever made one checks
+/// it.
+const BACKLOG: usize = 4;
+
 /// What a thread is to do next.
 pub(super) enum Task {
     Perform(Arc<Request>),
+    /// Check what it has just made.
+    Check(Unchecked),
     /// See whether the token is back.
     Probe,
 }
@@ -92,6 +124,13 @@ impl Queue {
             next: 0,
             waiting: BTreeMap::new(),
             places: (0..places).map(place).collect(),
+            checks: Checks {
+                waiting: VecDeque::new(),
+                threads: 0,
+                // One for each processor: this is their work, not the token's.
+                most: std::thread::available_parallelism().map_or(1, usize::from),
+                behind: false,
+            },
             threads: 0,
         }
     }
@@ -172,6 +211,31 @@ impl Queue {
         }
         self.places.get_mut(place)?.width.idle();
         None
+    }
+
+    /// What thread `worker` at `place`, which made this, does now: check it, or leave that to
+    /// others and do what waits.
+    pub(super) fn go_on(
+        &mut self,
+        place: usize,
+        worker: u64,
+        made: Unchecked,
+        now: Instant,
+    ) -> Task {
+        if self.waiting.is_empty() || self.closed {
+            return Task::Check(made);
+        }
+        if !self.checks.have_room() {
+            self.checks.behind = true;
+            return Task::Check(made);
+        }
+        match self.task(place, worker, now) {
+            None => Task::Check(made),
+            Some(task) => {
+                self.checks.waiting.push_back(made);
+                task
+            }
+        }
     }
 
     /// Whether any place is used, or being tried.

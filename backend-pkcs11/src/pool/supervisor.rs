@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::check::Checker;
 use super::queue::{AtPlace, Breaker, Queue};
 use super::worker::Worker;
 use super::{Pool, lock};
@@ -113,6 +114,7 @@ fn watch(pool: &Arc<Pool>, threads: &mut Vec<JoinHandle<()>>) {
         for index in 0..queue.places.len() {
             start_threads(pool, &mut queue, index, threads);
         }
+        start_checker(pool, &mut queue, threads);
         // At a place that is not used, a thread tries the token by and by, and may hang in it.
         let busy = queue.len() > 0
             || queue.places.iter().any(|at| {
@@ -269,5 +271,23 @@ fn start_threads(
         };
         threads.push(thread);
         queue.threads += 1;
+    }
+}
+
+/// Starts a thread that checks, if those there are behind.
+fn start_checker(pool: &Arc<Pool>, queue: &mut Queue, threads: &mut Vec<JoinHandle<()>>) {
+    if !queue.checks.wants_thread() {
+        return;
+    }
+    queue.checks.behind = false;
+    let checker = Checker(pool.clone());
+    let started = std::thread::Builder::new()
+        .name("pkcs11-check".into())
+        .spawn(move || checker.run());
+    // Without one, whoever makes something checks it.
+    if let Ok(thread) = started {
+        threads.push(thread);
+        queue.threads += 1;
+        queue.checks.threads += 1;
     }
 }

@@ -110,11 +110,16 @@ impl Width {
         self.restart();
     }
 
-    /// An operation is done.
-    pub(super) fn done(&mut self, now: Instant) {
-        if self.min == self.max {
-            return;
+    /// An operation is done. Says whether there is room for more of them from now on.
+    pub(super) fn done(&mut self, now: Instant) -> bool {
+        let before = self.now;
+        if self.min < self.max {
+            self.count(now);
         }
+        self.now > before
+    }
+
+    fn count(&mut self, now: Instant) {
         self.done += 1;
         let Some(began) = self.began else {
             // Those that began at another width.

@@ -7,23 +7,25 @@ use std::time::{Duration, Instant};
 
 use cryptoki_sys as sys;
 
+use super::check::Unchecked;
 use super::queue::{Breaker, Task};
 use super::request::Request;
 use super::{Pool, SCRATCH};
 use crate::code::Class;
 use crate::error::Reason;
+use crate::low::prefer_short_slices;
 use crate::module::lock;
 use crate::pin::PinError;
 use crate::place::{Place, Session, Trouble};
 
 /// How often a request is tried.
-const ATTEMPTS: u32 = 4;
+pub(super) const ATTEMPTS: u32 = 4;
 /// How many failures in a row make a place suspect, whatever they were.
-const SUSPECT: u32 = 3;
+pub(super) const SUSPECT: u32 = 3;
 /// The pause after a token said that it is busy; doubled with each attempt.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How long a thread without work keeps its session, if others are there.
-const IDLE: Duration = Duration::from_secs(60);
+/// How long a thread without work stays, with its session if it has one and others are there.
+pub(super) const IDLE: Duration = Duration::from_secs(60);
 
 pub(super) struct Worker {
     pub(super) pool: Arc<Pool>,
@@ -40,6 +42,10 @@ const PIN_PAUSE: Duration = Duration::from_secs(1);
 enum Ended {
     /// Well, at this time.
     Well(Instant),
+    /// Well, at this time, as far as the token can tell.
+    Made(Unchecked, Instant),
+    /// It was right.
+    Checked,
     /// Otherwise; what had to be done about it is done.
     Seen,
     /// The token is in order again.
@@ -78,6 +84,8 @@ impl Worker {
         let Some(place) = self.pool.places.get(self.place) else {
             return;
         };
+        // Between two calls there is little to do and a session of the token that waits for it.
+        prefer_short_slices();
         let mut session = None;
         let mut scratch = vec![0; SCRATCH];
         let mut ended = None;
@@ -86,6 +94,13 @@ impl Worker {
             let outcome = catch_unwind(AssertUnwindSafe(|| match task {
                 Task::Perform(request) => self.perform(place, &mut session, &request, &mut scratch),
                 Task::Probe => self.probe(place, &mut session, &mut scratch),
+                Task::Check(made) => {
+                    if self.pool.check(made) {
+                        Ended::Checked
+                    } else {
+                        Ended::Seen
+                    }
+                }
             }));
             ended = Some(outcome.unwrap_or_else(|_| self.panicked(place, &mut session)));
         }
@@ -120,10 +135,17 @@ impl Worker {
         let mut queue = lock(&pool.queue);
         let at = queue.places.get_mut(self.place)?;
         if !at.end(self.number) {
+            if let Some(Ended::Made(made, _)) = ended {
+                // Somebody may still be waiting for it.
+                return Some(Task::Check(made));
+            }
             // Given up, because it took long; but it found the token in order in the end.
             // Otherwise a token whose recovery takes longer than the limit would never be,
             // and one that stalled for a little longer would be left alone for as long again.
-            if matches!(ended, Some(Ended::Revived | Ended::Well(_)))
+            if matches!(
+                ended,
+                Some(Ended::Revived | Ended::Well(_) | Ended::Checked)
+            )
                 && matches!(at.breaker, Breaker::Open(_))
             {
                 at.revive();
@@ -133,14 +155,18 @@ impl Worker {
             return None;
         }
         let mut everyone = false;
+        let mut unchecked = None;
         match ended {
             None | Some(Ended::Seen) => {}
             Some(Ended::Well(now)) => {
                 at.failures = 0;
-                let before = at.width.get();
-                at.width.done(now);
-                everyone = at.width.get() > before;
+                everyone = at.width.done(now);
             }
+            Some(Ended::Made(made, now)) => {
+                everyone = at.width.done(now);
+                unchecked = Some((made, now));
+            }
+            Some(Ended::Checked) => at.failures = 0,
             Some(Ended::Revived) => {
                 at.revive();
                 everyone = true;
@@ -160,6 +186,17 @@ impl Worker {
         }
         if everyone {
             wake.notify_all();
+        }
+        if let Some((made, now)) = unchecked {
+            let task = queue.go_on(self.place, self.number, made, now);
+            if queue.checks.wants_thread() {
+                pool.look(&mut queue);
+            }
+            drop(queue);
+            if !matches!(task, Task::Check(_)) {
+                pool.wake_checker.notify_one();
+            }
+            return Some(task);
         }
         let mut idle_since = None;
         loop {
@@ -228,6 +265,15 @@ impl Worker {
                     .meter
                     .token_time
                     .add(now.saturating_duration_since(start));
+                if place.duty.is_checked(request.job) {
+                    let made = Unchecked {
+                        place: self.place,
+                        session: session.as_ref().map(Session::suspect).unwrap_or_default(),
+                        request: request.clone(),
+                        output,
+                    };
+                    return Ended::Made(made, now);
+                }
                 place.meter.done.add();
                 request.finish(Ok(output));
                 Ended::Well(now)
@@ -309,7 +355,7 @@ impl Worker {
         if hopeless {
             pool.fail(request, pool.failure(place, reason));
         } else {
-            self.give_back(place, request, elsewhere);
+            pool.give_back(self.place, request, elsewhere);
             if class == Class::Busy {
                 // Without the request, which another thread may do meanwhile.
                 let doublings = if crowded { 5 } else { attempts.min(5) };
@@ -317,28 +363,6 @@ impl Worker {
             }
         }
         examine
-    }
-
-    /// Puts a request back at its old place in the queue.
-    fn give_back(&self, place: &Place, request: &Arc<Request>, elsewhere: bool) {
-        if request.is_over() {
-            return;
-        }
-        place.meter.retried.add();
-        request.set_avoid(elsewhere.then_some(self.place));
-        let mut queue = lock(&self.pool.queue);
-        if queue.closed {
-            drop(queue);
-            let closed = self.pool.unavailable("the key was closed");
-            self.pool.fail(request, closed);
-            return;
-        }
-        queue.push(request.clone());
-        let called = queue.call(Some(self.place));
-        drop(queue);
-        if let Some(condition) = called.and_then(|place| self.pool.wake.get(place)) {
-            condition.notify_one();
-        }
     }
 
     /// Sees whether the token is in order; if it is not, initialises its module again and

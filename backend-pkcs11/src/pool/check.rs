@@ -1,0 +1,143 @@
+//! Seeing whether what the token made is right.
+//!
+//! A token's sessions are scarce, processors less so: while requests wait, a session goes on
+//! with the next of them, and what it made is checked by a thread that has none. When nothing
+//! waits, or these threads are behind, the thread that made it checks it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use super::Pool;
+use super::queue::{Breaker, Queue};
+use super::request::Request;
+use super::worker::{ATTEMPTS, IDLE, SUSPECT};
+use crate::error::Reason;
+use crate::module::lock;
+use crate::place::{Place, Suspect};
+
+/// Something that nobody may have before it has been checked.
+pub(super) struct Unchecked {
+    /// Where it was made, and by which session.
+    pub(super) place: usize,
+    pub(super) session: Suspect,
+    pub(super) request: Arc<Request>,
+    pub(super) output: Vec<u8>,
+}
+
+impl Pool {
+    /// Checks what was made, and delivers it or has it made again. Says whether it was found
+    /// to be right.
+    pub(super) fn check(&self, made: Unchecked) -> bool {
+        let request = &made.request;
+        let Some(place) = self.places.get(made.place) else {
+            return false;
+        };
+        if request.is_over() {
+            return false;
+        }
+        // Verification is the provider's: it is not ours.
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            place.duty.check(request.job, &request.data, &made.output)
+        }));
+        match outcome {
+            Ok(Ok(())) => {
+                place.meter.done.add();
+                request.finish(Ok(made.output));
+                true
+            }
+            Ok(Err(reason)) => {
+                self.made_wrongly(place, &made, &reason);
+                false
+            }
+            Err(_) => {
+                self.fail(request, self.failure(place, &Reason::Panicked));
+                false
+            }
+        }
+    }
+
+    /// Decides what becomes of a request whose outcome is wrong, and of the place.
+    fn made_wrongly(&self, place: &Place, made: &Unchecked, reason: &Reason) {
+        place.meter.wrong.add();
+        place.distrust(&made.session);
+        let (attempts, wrong_before) = made.request.failed(true);
+        let mut queue = lock(&self.queue);
+        let elsewhere = queue.up_elsewhere(made.place);
+        let Some(at) = queue.places.get_mut(made.place) else {
+            return;
+        };
+        at.failures += 1;
+        let suspect = at.failures >= SUSPECT && at.breaker == Breaker::Closed;
+        if suspect {
+            // The first thread that comes tries the token, and nobody else goes in before.
+            at.breaker = Breaker::Open(Instant::now());
+            self.look(&mut queue);
+        }
+        drop(queue);
+        if suspect {
+            place.meter.outages.add();
+            self.wake_all();
+        }
+        if wrong_before || attempts >= ATTEMPTS {
+            self.fail(&made.request, self.failure(place, reason));
+        } else {
+            self.give_back(made.place, &made.request, elsewhere);
+        }
+    }
+}
+
+/// A thread that checks.
+pub(super) struct Checker(pub(super) Arc<Pool>);
+
+/// Keeps the accounts right however a thread ends.
+struct Leaving<'a>(&'a Pool);
+
+impl Leaving<'_> {
+    fn settle(&self, queue: &mut Queue) {
+        queue.threads -= 1;
+        queue.checks.threads -= 1;
+        self.0.look(queue);
+    }
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.settle(&mut lock(&self.0.queue));
+    }
+}
+
+impl Checker {
+    /// Works until the pool closes, or there is nothing to do for long.
+    pub(super) fn run(self) {
+        let pool = &*self.0;
+        let leaving = Leaving(pool);
+        let mut queue = lock(&pool.queue);
+        let mut since = Instant::now();
+        loop {
+            if let Some(made) = queue.checks.waiting.pop_front() {
+                drop(queue);
+                let place = made.place;
+                let right = pool.check(made);
+                queue = lock(&pool.queue);
+                if let Some(at) = queue.places.get_mut(place).filter(|_| right) {
+                    at.failures = 0;
+                }
+                since = Instant::now();
+                continue;
+            }
+            let left = IDLE.saturating_sub(since.elapsed());
+            if queue.closed || left.is_zero() {
+                // Before the lock is free, or somebody could still leave something here.
+                leaving.settle(&mut queue);
+                std::mem::forget(leaving);
+                return;
+            }
+            let (woken, _) = pool
+                .wake_checker
+                .wait_timeout(queue, left)
+                .unwrap_or_else(PoisonError::into_inner);
+            queue = woken;
+        }
+    }
+}
