@@ -79,6 +79,10 @@ fn milliseconds(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "not a number from 0 to 10000".into())
 }
 
+/// How many handshakes clients have under way per session: so many that the queue is not
+/// empty either when the server's thread has to wait for a processor.
+const CLIENTS_PER_SESSION: u32 = 6;
+
 /// The contender that others are divided by.
 const BASELINE: &str = "synchronous";
 
@@ -119,14 +123,13 @@ fn contenders(sessions: &[u16]) -> Vec<Contender> {
     let fixed = sessions.iter().map(|count| Contender {
         name: format!("{count} sessions"),
         options: vec!["--hsm-sessions".into(), count.to_string()],
-        // So that the queue is never empty.
-        connections: 2 * u32::from(*count),
+        connections: CLIENTS_PER_SESSION * u32::from(*count),
         peer: None,
     });
     let adaptive = Contender {
         name: "adaptive".into(),
         options: Vec::new(),
-        connections: 2 * u32::from(most),
+        connections: CLIENTS_PER_SESSION * u32::from(most),
         peer: None,
     };
     let unverified = Contender {
@@ -136,7 +139,7 @@ fn contenders(sessions: &[u16]) -> Vec<Contender> {
             "--hsm-sessions".into(),
             most.to_string(),
         ],
-        connections: 2 * u32::from(most),
+        connections: CLIENTS_PER_SESSION * u32::from(most),
         peer: None,
     };
     let synchronous = Contender {
