@@ -220,10 +220,10 @@ impl Credentials {
     pub(crate) fn check(info: &sys::CK_TOKEN_INFO) -> Result<(), PinError> {
         let has = |flag| info.flags & flag != 0;
         if has(sys::CKF_USER_PIN_LOCKED) {
-            return Err(PinError::Locked);
+            return Err(PinError::Locked(None));
         }
         if !has(sys::CKF_USER_PIN_INITIALIZED) {
-            return Err(PinError::NotInitialized);
+            return Err(PinError::NotInitialized(None));
         }
         if has(sys::CKF_USER_PIN_FINAL_TRY) {
             return Err(PinError::FinalTry);
@@ -284,10 +284,27 @@ pub enum PinError {
     /// The token says that one more wrong PIN locks it (CKF_USER_PIN_FINAL_TRY), so nothing
     /// is tried: log in once by hand.
     FinalTry,
-    /// The token is locked (CKF_USER_PIN_LOCKED); its security officer can unlock it.
-    Locked,
-    /// The token has no user PIN yet.
-    NotInitialized,
+    /// The token is locked; its security officer can unlock it. With the code if that was the
+    /// answer to a PIN, without if the token said so before (CKF_USER_PIN_LOCKED).
+    Locked(Option<Code>),
+    /// The token has no user PIN yet. With the code if that was the answer to a PIN, without
+    /// if the token said so before (CKF_USER_PIN_INITIALIZED).
+    NotInitialized(Option<Code>),
+}
+
+impl PinError {
+    /// What `C_Login` returned. `None` if no PIN was presented.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Refused(code) => Some(*code),
+            Self::Locked(code) | Self::NotInitialized(code) => *code,
+            Self::Source(_)
+            | Self::Missing
+            | Self::Latched(_)
+            | Self::ManyRefused
+            | Self::FinalTry => None,
+        }
+    }
 }
 
 impl fmt::Display for PinError {
@@ -315,11 +332,11 @@ impl fmt::Display for PinError {
                 "one more wrong PIN would lock the token, so none is tried: log in once by hand, \
                  which resets the count",
             ),
-            Self::Locked => f.write_str(
+            Self::Locked(_) => f.write_str(
                 "the token's PIN is locked after too many wrong ones: its security officer has to \
                  set a new one",
             ),
-            Self::NotInitialized => f.write_str("the token has no user PIN set"),
+            Self::NotInitialized(_) => f.write_str("the token has no user PIN set"),
         }
     }
 }

@@ -432,13 +432,13 @@ impl Token {
             // of the PIN, so what was refused stays so.
             Err(failure) if failure.is(sys::CKR_USER_ALREADY_LOGGED_IN) => Ok(()),
             Err(failure) if failure.is(sys::CKR_USER_PIN_NOT_INITIALIZED) => {
-                Err(PinError::NotInitialized.into())
+                Err(PinError::NotInitialized(Some(failure.code)).into())
             }
             Err(failure) if profile.refuses_pin(failure.code) => {
                 self.latch
                     .with(|latch| latch.refuse(pin.cloned(), failure.code));
                 Err(if failure.is(sys::CKR_PIN_LOCKED) {
-                    PinError::Locked.into()
+                    PinError::Locked(Some(failure.code)).into()
                 } else {
                     PinError::Refused(failure.code).into()
                 })

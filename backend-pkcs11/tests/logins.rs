@@ -8,7 +8,7 @@ use std::time::Duration;
 use backend_pkcs11::{Code, Sessions};
 use common::{Bench, bench, eventually};
 use crypto_api::SignatureScheme as S;
-use test_tokens::Key;
+use test_tokens::{Key, LABEL, PIN};
 
 const P256: &[Key] = &[Key::P256];
 const ECDSA: S = S::ECDSA_SECP256R1_SHA256;
@@ -181,6 +181,41 @@ fn a_pin_that_is_no_longer_right_costs_two_tries() {
         let tries = faults.count("rule changed");
         assert!((1..=2).contains(&tries), "{tries}");
         key.close();
+    });
+}
+
+/// A locked token and one at its last try are not asked, and the message says which key and
+/// what to do, without the PIN.
+#[test]
+fn a_locked_pin_is_named_and_left_alone() {
+    let test = "a_locked_pin_is_named_and_left_alone";
+    bench(test, P256, "pin = { tries = 3, failed = 3 }", |bench| {
+        let refused = || {
+            let error = bench.builder(Key::P256).open().unwrap_err();
+            let text = error.to_string();
+            let start = format!("pkcs11:token={LABEL};object=p256?module-path=");
+            assert!(text.starts_with(&start), "{text}");
+            assert!(!text.contains("pin-value") && !text.contains(PIN), "{text}");
+            text
+        };
+        let text = refused();
+        let locked = "the token's PIN is locked after too many wrong ones: its security officer";
+        assert!(text.contains(locked), "{text}");
+        let mut faults = bench.control();
+        faults.say("set pin={tries=3, failed=2}");
+        let text = refused();
+        let last = "one more wrong PIN would lock the token, so none is tried";
+        assert!(text.contains(last), "{text}");
+        assert_eq!(faults.count("calls C_Login"), 0);
+        // One that tells by its answer alone.
+        faults.say("set pin={tries=0}");
+        faults.say("rule {name='locked', functions=['C_Login'], codes=['CKR_PIN_LOCKED']}");
+        let text = refused();
+        assert!(text.contains(locked), "{text}");
+        let text = refused();
+        let latched = "this PIN was refused before (CKR_PIN_LOCKED) and is not tried again";
+        assert!(text.contains(latched), "{text}");
+        assert_eq!(faults.count("calls C_Login"), 1);
     });
 }
 

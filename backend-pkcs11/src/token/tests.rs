@@ -130,7 +130,7 @@ fn the_last_try_is_not_taken() {
     let (_turn, module) = module();
     for (flag, error) in [
         (sys::CKF_USER_PIN_FINAL_TRY, PinError::FinalTry),
-        (sys::CKF_USER_PIN_LOCKED, PinError::Locked),
+        (sys::CKF_USER_PIN_LOCKED, PinError::Locked(None)),
     ] {
         let before = state().flags;
         state().flags |= flag;
@@ -140,7 +140,7 @@ fn the_last_try_is_not_taken() {
     }
     assert!(state().pins.is_empty());
     state().flags &= !sys::CKF_USER_PIN_INITIALIZED;
-    let error = Err(PinError::NotInitialized.into());
+    let error = Err(PinError::NotInitialized(None).into());
     assert_eq!(log_in(&module, Some(&pin("1234"))), error);
     assert!(state().pins.is_empty());
 }
@@ -150,9 +150,44 @@ fn a_token_that_locks_says_so() {
     let (_turn, module) = module();
     state().login_answer = Some(sys::CKR_PIN_LOCKED);
     let wrong = pin("4321");
-    assert_eq!(log_in(&module, Some(&wrong)), Err(PinError::Locked.into()));
+    let locked = PinError::Locked(Some(Code::new(sys::CKR_PIN_LOCKED)));
+    assert_eq!(log_in(&module, Some(&wrong)), Err(locked.into()));
     assert!(log_in(&module, Some(&wrong)).is_err());
     assert_eq!(state().pins.len(), 1);
+}
+
+/// What counts a login's answers must count each, and none that the token did not give.
+#[test]
+fn a_pin_that_was_presented_has_a_code_and_no_other() {
+    let (_turn, module) = module();
+    let code = |name: &str| match log_in(&module, Some(&pin(name))) {
+        Err(Reason::Pin(error)) => error.code(),
+        other => panic!("{other:?}"),
+    };
+    for (answer, name) in [
+        (sys::CKR_PIN_INCORRECT, "incorrect"),
+        (sys::CKR_PIN_EXPIRED, "expired"),
+        (sys::CKR_PIN_LOCKED, "locked"),
+    ] {
+        state().login_answer = Some(answer);
+        assert_eq!(code(name), Some(Code::new(answer)), "{name}");
+        assert_eq!(code(name), None, "{name}, not presented again");
+    }
+    // It says nothing of the PIN, so that is presented each time.
+    state().login_answer = Some(sys::CKR_USER_PIN_NOT_INITIALIZED);
+    for _ in 0..2 {
+        let none = Some(Code::new(sys::CKR_USER_PIN_NOT_INITIALIZED));
+        assert_eq!(code("none is set"), none);
+    }
+    assert_eq!(state().pins.len(), 5);
+    for flag in [sys::CKF_USER_PIN_LOCKED, sys::CKF_USER_PIN_FINAL_TRY] {
+        state().flags |= flag;
+        assert_eq!(code("not presented"), None);
+        state().flags &= !flag;
+    }
+    state().flags &= !sys::CKF_USER_PIN_INITIALIZED;
+    assert_eq!(code("not presented"), None);
+    assert_eq!(state().pins.len(), 5);
 }
 
 #[test]
