@@ -18,6 +18,7 @@ use crate::module::lock;
 use crate::opening::Opening;
 use crate::place::Place;
 use crate::pool::{Handle, Pending, Pool};
+use crate::process::PerProcess;
 use crate::signing::{self, Opened, Signing};
 use crate::uri::Uri;
 
@@ -369,10 +370,10 @@ impl Builder {
     }
 }
 
-/// A text that lives as long as the program; each once.
+/// A text that lives as long as the program; each once in a process.
 pub(crate) fn interned(text: String) -> &'static str {
-    static KNOWN: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
-    let mut known = lock(&KNOWN);
+    static KNOWN: PerProcess<Mutex<Vec<&'static str>>> = PerProcess::new();
+    let mut known = lock(KNOWN.get());
     if let Some(found) = known.iter().find(|each| **each == text) {
         return found;
     }

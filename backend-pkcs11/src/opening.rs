@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::error::{OpenError, Reason};
 use crate::key::Pkcs11Key;
 use crate::module::lock;
+use crate::process::Process;
 
 /// A key that is being opened: a future. Dropping it lets the work go on and throws its
 /// result away.
@@ -17,6 +18,7 @@ pub struct Opening<T = Pkcs11Key> {
     shared: Arc<Shared<T>>,
     limit: Duration,
     uri: String,
+    process: Process,
 }
 
 #[derive(Debug)]
@@ -82,7 +84,12 @@ impl<T: Send + 'static> Opening<T> {
         let _ = std::thread::Builder::new()
             .name("pkcs11-open-timer".into())
             .spawn(timer);
-        Self { shared, limit, uri }
+        Self {
+            shared,
+            limit,
+            uri,
+            process: Process::this(),
+        }
     }
 
     /// Waits for the outcome.
@@ -90,6 +97,7 @@ impl<T: Send + 'static> Opening<T> {
     /// # Errors
     /// What is wrong, the first found.
     pub fn wait(self) -> Result<T, OpenError> {
+        self.check()?;
         let until = Instant::now() + self.limit;
         let mut state = lock(&self.shared.state);
         loop {
@@ -103,6 +111,16 @@ impl<T: Send + 'static> Opening<T> {
             let waited = self.shared.done.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+}
+
+impl<T> Opening<T> {
+    /// The threads that open it are in the parent.
+    fn check(&self) -> Result<(), OpenError> {
+        if self.process.forked() {
+            return Err(OpenError::new(&self.uri, Reason::Forked));
+        }
+        Ok(())
     }
 }
 
@@ -126,6 +144,7 @@ impl<T> Future for Opening<T> {
     type Output = Result<T, OpenError>;
 
     fn poll(self: StdPin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.check()?;
         let mut state = lock(&self.shared.state);
         match state.outcome.take() {
             Some(outcome) => Poll::Ready(outcome),

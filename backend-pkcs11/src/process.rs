@@ -2,6 +2,23 @@
 
 use std::sync::OnceLock;
 
+/// The process that something was made in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Process(u32);
+
+impl Process {
+    /// This one.
+    pub(crate) fn this() -> Self {
+        Self(std::process::id())
+    }
+
+    /// Whether this is a forked child of it: the threads are in the parent, and locks may
+    /// have been held when it forked.
+    pub(crate) fn forked(self) -> bool {
+        self.0 != std::process::id()
+    }
+}
+
 /// A value for the whole process, which a forked child does not share: a thread of the parent
 /// may hold its lock while the process forks, and is not there in the child to release it.
 pub(crate) struct PerProcess<T>(OnceLock<Box<Node<T>>>);

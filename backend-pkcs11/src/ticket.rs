@@ -35,12 +35,16 @@ use crate::object::{self, Look};
 use crate::opening::Opening;
 use crate::place::{Duty, Located, Place, Reached, Seat};
 use crate::pool::{Handle, Pool};
+use crate::process::Process;
 use crate::uri::Uri;
 
 /// The longest life that TLS lets a ticket have, in seconds: seven days (RFC 9846, 4.7.1).
 const LONGEST: u32 = 7 * 24 * 60 * 60;
 /// How far the clocks of servers that share a key may be apart, in seconds.
 const SKEW: u64 = 60;
+
+/// What is asked of the token, for messages.
+const VERB: &str = "derive ticket keys";
 
 /// Version, period and salt in front of a ticket.
 const VERSION: u8 = 1;
@@ -84,6 +88,7 @@ struct Inner {
     random: Arc<dyn SecureRandom>,
     periods: Arc<Periods>,
     implementation: Implementation,
+    process: Process,
 }
 
 /// What the token has computed: the secrets of the last periods. They are put here on the
@@ -154,6 +159,7 @@ impl Joint {
         Joined {
             joint: self.clone(),
             number,
+            process: Process::this(),
         }
     }
 }
@@ -170,13 +176,26 @@ impl Wake for Bell {
     }
 }
 
+/// What a forked child is told, which has neither the threads nor, for sure, the locks.
+fn forked() -> Error {
+    Error::Backend {
+        backend: NAME,
+        operation: VERB,
+        detail: Reason::Forked.to_string(),
+    }
+}
+
 struct Joined {
     joint: Arc<Joint>,
     number: u64,
+    process: Process,
 }
 
 impl PendingOp<()> for Joined {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.process.forked() {
+            return Poll::Ready(Err(forked()));
+        }
         let mut at = lock(&self.joint.0);
         if at.outcome.is_none() {
             at.wakers.retain(|(number, _)| *number != self.number);
@@ -199,6 +218,9 @@ impl PendingOp<()> for Joined {
 
 impl Drop for Joined {
     fn drop(&mut self) {
+        if self.process.forked() {
+            return;
+        }
         let mut at = lock(&self.joint.0);
         at.wakers.retain(|(number, _)| *number != self.number);
     }
@@ -278,9 +300,8 @@ impl Pkcs11Tickets {
             modules.push(reached.module);
         }
         let meter = KeyMeter::new(&name);
-        let verb = "derive ticket keys";
         let (settings, profile) = (builder.settings, builder.profile);
-        let handle = Pool::start(settings, profile, places, modules, meter, verb)
+        let handle = Pool::start(settings, profile, places, modules, meter, VERB)
             .map_err(|reason| OpenError::new(&name, reason))?;
         Ok(Self(Arc::new(Inner {
             handle,
@@ -293,12 +314,25 @@ impl Pkcs11Tickets {
                 backend: NAME,
                 detail: detail.unwrap_or_default(),
             },
+            process: Process::this(),
         })))
     }
 
     /// What has happened so far.
     pub fn stats(&self) -> Stats {
         self.0.handle.pool.stats()
+    }
+
+    /// Gives this handle up and, if it was the last, waits until its threads have ended and the
+    /// module is finalised, as [`Pkcs11Key::close`](crate::Pkcs11Key::close) does: to be called
+    /// before a program ends.
+    pub fn close(self) {
+        let pool = self.0.handle.pool.clone();
+        let inner = Arc::into_inner(self.0);
+        // A request that is under way keeps the threads.
+        if inner.is_some_and(|inner| Arc::into_inner(inner.handle).is_some()) {
+            pool.wait_for_end();
+        }
     }
 
     /// Does `then` with the secret of a period: now if it is known, else when the token has
@@ -328,7 +362,13 @@ impl Pkcs11Tickets {
     }
 
     /// The secret of a period, else has the token compute it, unless it is at that already.
+    ///
+    /// # Errors
+    /// Those of [`Pool::submit`].
     fn compute(&self, period: u64) -> Result<Computing, Error> {
+        if self.0.process.forked() {
+            return Err(forked());
+        }
         let mut at = lock(&self.0.periods.0);
         if let Some(secret) = at.secret(period) {
             return Ok(Computing::Done(secret));
