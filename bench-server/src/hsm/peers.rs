@@ -57,7 +57,7 @@ pub(super) fn missing() -> Vec<String> {
     missing
         .map(|peer| {
             format!(
-                "not compared: {}; it needs {} and the engine: apt install {} libengine-pkcs11-openssl",
+                "{}: it needs {} and OpenSSL's engine for PKCS#11: apt install {} libengine-pkcs11-openssl",
                 peer.name(),
                 peer.program(),
                 peer.package(),

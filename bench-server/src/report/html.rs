@@ -35,6 +35,9 @@ pub(crate) fn html(report: &Report) -> Result<String> {
             escape(failure)
         );
     }
+    for skipped in &report.skipped {
+        let _ = writeln!(page, "<p>Skipped: {}</p>", escape(skipped));
+    }
     page.push_str("</header>\n<main>\n");
     for grid in &report.grids {
         section(&mut page, grid, colour)?;
@@ -183,6 +186,7 @@ mod tests {
             "keyway &lt;soft&gt;",
             "<small>1.25\u{d7} \u{b1}10%</small>",
             "No figure for memory, per connection",
+            "Skipped: other: apt install other",
         ] {
             assert!(page.contains(part), "{part} is missing");
         }

@@ -36,6 +36,8 @@ pub(crate) struct Report {
     pub(crate) grids: Vec<Grid>,
     /// What could not be measured, and why.
     pub(crate) failures: Vec<String>,
+    /// What was left out because it is not on this machine, and what to install for it.
+    pub(crate) skipped: Vec<String>,
 }
 
 /// A section with its values: contenders by columns.
@@ -158,7 +160,14 @@ impl Report {
             seconds: took.as_secs_f64(),
             grids,
             failures,
+            skipped: Vec::new(),
         }
+    }
+
+    /// Tells what was left out.
+    pub(crate) fn with_skipped(mut self, skipped: Vec<String>) -> Self {
+        self.skipped = skipped;
+        self
     }
 
     /// Says which stacks the contenders are that have other names in a section.
@@ -260,6 +269,7 @@ pub(crate) mod tests {
             },
         ];
         Report::new("libssl", &stacks, outcomes, Duration::from_secs(3))
+            .with_skipped(vec!["other: apt install other".into()])
     }
 
     #[test]
@@ -322,6 +332,7 @@ pub(crate) mod tests {
         assert_eq!(grid["rows"][1]["cells"][0]["ratio"], 1.25);
         assert_eq!(grid["rows"][1]["cells"][1], serde_json::Value::Null);
         assert_eq!(value["baseline"], "libssl");
+        assert_eq!(value["skipped"][0], "other: apt install other");
         let legend = value["legend"].as_str().unwrap();
         assert!(legend.contains("ratios to libssl, unless"), "{legend}");
     }

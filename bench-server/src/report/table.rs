@@ -30,6 +30,9 @@ pub(crate) fn table(report: &Report) -> String {
     for failure in &report.failures {
         let _ = writeln!(text, "no figure for {failure}");
     }
+    for skipped in &report.skipped {
+        let _ = writeln!(text, "skipped: {skipped}");
+    }
     let _ = writeln!(text, "\n{:.0} seconds.", report.seconds);
     text
 }
@@ -95,6 +98,7 @@ mod tests {
             "Latency over loopback TCP, \u{b5}s (less is better)",
             "ratios to libssl, unless",
             "no figure for memory, per connection: keyway <soft>: bytes are missing",
+            "skipped: other: apt install other",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }

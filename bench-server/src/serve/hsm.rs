@@ -137,7 +137,10 @@ mod opened {
                 let chain = keyway::pki::load_certificates(path).context("--cert")?;
                 builder = builder.certificates(chain);
             }
-            let key = builder.open().context("--key")?;
+            let key = builder.open().with_context(|| match chain {
+                Some(path) => format!("--key with --cert {}", path.display()),
+                None => "--key".into(),
+            })?;
             self.opened.push(key.clone());
             Ok(if args.hsm_synchronous {
                 let chain = key.certificate_chain().to_vec();
