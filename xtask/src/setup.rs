@@ -127,6 +127,15 @@ const NEEDS: &[Need] = &[
 /// What a step of the tests does without on a desk: it is skipped then, and says so.
 const WISHES: &[Need] = &[
     Need {
+        package: "libengine-pkcs11-openssl",
+        sign: Sign::AnyFile(&[
+            "/usr/lib/x86_64-linux-gnu/engines-3/pkcs11.so",
+            "/usr/lib/aarch64-linux-gnu/engines-3/pkcs11.so",
+        ]),
+        // Not nginx, the other one there: its package starts a web server for everybody.
+        why: "lets s_server stand beside ours in `bench-server hsm`",
+    },
+    Need {
         package: "qemu-user",
         sign: Sign::Program(arm::EMULATOR),
         why: "runs the kernels for ARM on another CPU (step `arm`)",
