@@ -133,6 +133,17 @@ fn a_key_that_cannot_be_opened_is_named_without_its_pin() {
             assert!(line.contains(part) && line.lines().count() == 1, "{line}");
             assert!(!line.contains(&format!("={PIN}")), "{line}");
         }
+        // A certificate of another key: its file is named, too.
+        let stranger = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let file = dir.join("stranger.pem");
+        std::fs::write(&file, stranger.cert.pem()).unwrap();
+        let file = file.to_str().unwrap();
+        let pair = ["--key", &uri, "--cert", file];
+        let output = bench_server(&[&["serve", "--listen", "127.0.0.1:0"], &pair[..]].concat());
+        let line = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        assert!(line.contains(&format!("--cert {file}: pkcs11:")), "{line}");
+        assert!(line.contains("belongs to another key"), "{line}");
         // The token has the chain, and the counters are told at the end.
         let output = bench_server(&[
             "serve",
