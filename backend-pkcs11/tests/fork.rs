@@ -101,8 +101,9 @@ fn a_child_opens_the_key_for_itself(key: &Pkcs11Key, token: &Token, provider: &C
 fn ask_all(key: Pkcs11Key, provider: &CryptoProvider) {
     let stats = key.stats();
     let place = &stats.places[0];
-    // What was counted until the fork; nothing is going on here.
-    assert!(stats.requests >= place.done, "{stats}");
+    // What was counted until the fork, perhaps in the middle of a request; nothing is going
+    // on here.
+    assert!(stats.requests > 0 && place.done > 0, "{stats}");
     assert!(!place.up && stats.queued == 0, "{stats}");
     assert_eq!((place.in_flight, place.threads), (0, 0), "{stats}");
     assert!(stats.to_string().contains(" DOWN: done "), "{stats}");
