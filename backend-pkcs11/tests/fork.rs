@@ -50,6 +50,7 @@ fn main() -> ExitCode {
     sign(&key, &provider).unwrap();
     a_child_opens_the_key_for_itself(&key, &token, &provider);
     a_child_is_answered_whatever_it_asks(&key, &provider);
+    a_child_does_not_wait_for_a_signature(&key, &provider);
     forks_while_threads_sign(&key, &provider);
     tickets_in_a_child(&token, &provider);
     key.close();
@@ -127,6 +128,27 @@ fn ask_all(key: Pkcs11Key, provider: &CryptoProvider) {
         start.elapsed() < Duration::from_secs(2),
         "it was waited for"
     );
+}
+
+/// What is under way while the process forks is the parent's.
+fn a_child_does_not_wait_for_a_signature(key: &Pkcs11Key, provider: &CryptoProvider) {
+    for _ in 0..20 {
+        let asked = || key.sign(SCHEME, b"message", &*provider.random);
+        let (under_way, given_up) = (asked(), asked());
+        let Op::Pending(mut under_way) = under_way else {
+            panic!("done at once");
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        in_child(|| {
+            let Poll::Ready(Err(error)) = under_way.poll(&mut cx) else {
+                panic!("the child waits for the parent's token");
+            };
+            assert!(error.to_string().contains("has forked since"), "{error}");
+            drop(given_up);
+        });
+        let signature = Op::Pending(under_way).spin().unwrap();
+        assert!(signature.len() >= 68);
+    }
 }
 
 fn a_child_is_answered_whatever_it_asks(key: &Pkcs11Key, provider: &CryptoProvider) {

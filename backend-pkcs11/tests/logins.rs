@@ -5,7 +5,7 @@ mod common;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use backend_pkcs11::{Code, Sessions};
+use backend_pkcs11::{Code, Sessions, Stats};
 use common::{Bench, bench, eventually};
 use crypto_api::SignatureScheme as S;
 use test_tokens::{Key, LABEL, PIN};
@@ -216,6 +216,32 @@ fn a_locked_pin_is_named_and_left_alone() {
         let latched = "this PIN was refused before (CKR_PIN_LOCKED) and is not tried again";
         assert!(text.contains(latched), "{text}");
         assert_eq!(faults.count("calls C_Login"), 1);
+    });
+}
+
+/// The counters tell why a token is down: each answer to a PIN once, whatever it was.
+#[test]
+fn every_answer_to_a_pin_is_counted_once() {
+    let test = "every_answer_to_a_pin_is_counted_once";
+    bench(test, P256, "", |bench| {
+        // The second one in this order: it refuses the PIN for good.
+        for code in ["CKR_USER_PIN_NOT_INITIALIZED", "CKR_PIN_LOCKED"] {
+            let key = bench.builder(Key::P256).open().unwrap();
+            let mut faults = bench.control();
+            let rule = "functions=['C_Login'], when={times=1}";
+            faults.say(&format!("rule {{name='pin', {rule}, codes=['{code}']}}"));
+            faults.say("lose-sessions");
+            let error = bench.sign(&key, ECDSA).unwrap_err().to_string();
+            assert!(error.contains("PIN"), "{error}");
+            let counted = |stats: &Stats| {
+                let codes = &stats.places[0].codes;
+                let mut found = codes.iter().filter(|(each, _)| each.name() == Some(code));
+                found.next().map(|(_, count)| *count)
+            };
+            let stats = key.stats();
+            assert_eq!(counted(&stats), Some(1), "{code}: {stats}");
+            key.close();
+        }
     });
 }
 

@@ -181,11 +181,7 @@ impl Pool {
         data: &[u8],
     ) -> Result<Pending, Error> {
         if self.forked() {
-            return Err(Error::Backend {
-                backend: NAME,
-                operation: self.verb,
-                detail: Reason::Forked.to_string(),
-            });
+            return Err(self.refusal_in_child());
         }
         let now = Instant::now();
         let mut queue = lock(&self.queue);
@@ -256,12 +252,18 @@ impl Pool {
         self.process != std::process::id()
     }
 
+    fn refusal_in_child(&self) -> Error {
+        Error::Backend {
+            backend: NAME,
+            operation: self.verb,
+            detail: Reason::Forked.to_string(),
+        }
+    }
+
     /// Takes a request out whose owner gave it up.
     fn cancelled(&self, request: &Request) {
-        if !self.forked() {
-            lock(&self.queue).remove(request.number);
-            self.meter.cancelled.add();
-        }
+        lock(&self.queue).remove(request.number);
+        self.meter.cancelled.add();
     }
 
     pub(crate) fn busy(&self) -> Busy {

@@ -147,13 +147,18 @@ impl Pending {
 
 impl PendingOp<Vec<u8>> for Pending {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Error>> {
+        // Who would do it is in the parent.
+        if self.handle.pool.forked() {
+            return Poll::Ready(Err(self.handle.pool.refusal_in_child()));
+        }
         self.request.poll(cx)
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if self.request.cancel() {
+        // A forked child does not wait for a lock that a thread of the parent held.
+        if !self.handle.pool.forked() && self.request.cancel() {
             self.handle.pool.cancelled(&self.request);
         }
     }

@@ -15,7 +15,6 @@ use crate::code::Class;
 use crate::error::Reason;
 use crate::low::prefer_short_slices;
 use crate::module::lock;
-use crate::pin::PinError;
 use crate::place::{Place, Session, Trouble};
 
 /// How often a request is tried.
@@ -422,9 +421,11 @@ impl Worker {
     }
 }
 
-/// Counts the code that a PIN was refused with. One that was not presented again has none.
+/// Counts the code that a PIN was refused with. One that was not presented has none.
 fn count_refusal(place: &Place, reason: &Reason) {
-    if let Reason::Pin(PinError::Refused(code)) = reason {
-        place.meter.code(*code);
+    if let Reason::Pin(error) = reason
+        && let Some(code) = error.code()
+    {
+        place.meter.code(code);
     }
 }
