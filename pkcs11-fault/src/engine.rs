@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::Ordering::Relaxed,
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use cryptoki_sys as ck;
@@ -19,7 +19,7 @@ use crate::{
     low::{self, Inner},
     mechanism::Mechanism,
     rules::{self, Active, Plan, Rules},
-    script::{At, LatencyFrom, Rule, SignatureFault},
+    script::{At, Rule, SignatureFault},
     tokens::{Session, Tokens},
 };
 
@@ -279,7 +279,7 @@ impl Engine {
     pub(crate) fn initialize(&self, act: impl FnOnce() -> ck::CK_RV) -> ck::CK_RV {
         self.counted(Function::C_Initialize, || {
             let (plan, releases) = self.plan(Function::C_Initialize, None);
-            self.carry_out(&plan, releases, None, || {
+            self.carry_out(&plan, releases, Duration::ZERO, || {
                 let mut life = self.alone();
                 let rv = act();
                 if rv == ck::CKR_OK {
@@ -301,7 +301,7 @@ impl Engine {
                 violations.finalize_during_call.fetch_add(1, Relaxed);
             }
             let (plan, releases) = self.plan(Function::C_Finalize, None);
-            self.carry_out(&plan, releases, None, || {
+            self.carry_out(&plan, releases, Duration::ZERO, || {
                 let mut life = self.alone();
                 let rv = act();
                 if rv == ck::CKR_OK {
@@ -331,20 +331,20 @@ impl Engine {
         (plan, releases)
     }
 
-    /// Hangs, answers the planned code or does the work, and takes as long as planned: since
-    /// it `began`, if it did so before now.
+    /// Hangs, answers the planned code or does the work, and takes as long as planned, of
+    /// which so much has `passed`.
     fn carry_out(
         &self,
         plan: &Plan,
         releases: u64,
-        began: Option<Instant>,
+        passed: Duration,
         work: impl FnOnce() -> ck::CK_RV,
     ) -> ck::CK_RV {
         if let Some(most) = plan.hang {
             let _hanging = self.counters.hanging.enter();
             self.gate.hang(releases, most);
         }
-        let start = began.unwrap_or_else(Instant::now);
+        let start = Instant::now();
         let rv = match plan.code {
             Some((code, At::Before)) => code.0,
             Some((code, At::After)) => {
@@ -354,7 +354,7 @@ impl Engine {
             None => work(),
         };
         // No lock is held here.
-        low::sleep_until(start + plan.latency);
+        low::sleep_until(start + plan.latency.saturating_sub(passed));
         rv
     }
 
@@ -416,14 +416,13 @@ impl Engine {
             // No longer counted when the lane is free for the next.
             (self.counters.executing.enter(), lane)
         });
-        let began = match (plan.latency_from, &call.session) {
-            (LatencyFrom::Init, Some(session)) => {
-                let operation = lock(&session.operation);
-                operation.as_ref().map(|operation| operation.began)
-            }
-            _ => None,
+        let init = || {
+            let session = call.session.as_ref().filter(|_| plan.with_init)?;
+            let operation = lock(&session.operation);
+            operation.as_ref().map(|operation| operation.init)
         };
-        self.carry_out(&plan, releases, began, || {
+        let passed = init().unwrap_or_default();
+        self.carry_out(&plan, releases, passed, || {
             let life = self.shared();
             match self.obstacle(&life, generation, function, target, &call) {
                 Some(code) => code,

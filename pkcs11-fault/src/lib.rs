@@ -92,6 +92,6 @@ pub use code::Code;
 pub use control::client::{Control, Stats};
 pub use function::Function;
 pub use script::{
-    At, Handles, Latency, LatencyFrom, Lognormal, Normal, Pin, Rule, Script, ScriptError,
-    SignatureFault, Storm, When,
+    At, Handles, Latency, Lognormal, Normal, Pin, Rule, Script, ScriptError, SignatureFault, Storm,
+    When,
 };

@@ -12,7 +12,7 @@ use fastrand::Rng;
 
 use crate::{
     Code, Function,
-    script::{At, Latency, LatencyFrom, Lognormal, Normal, Rule, SignatureFault, Storm},
+    script::{At, Latency, Lognormal, Normal, Rule, SignatureFault, Storm},
 };
 
 /// A rule at work.
@@ -30,7 +30,8 @@ pub(crate) struct Active {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) latency: Duration,
-    pub(crate) latency_from: LatencyFrom,
+    /// What the operation took before this call is part of it.
+    pub(crate) with_init: bool,
     /// It hangs; so long at the most, when there is a length.
     pub(crate) hang: Option<Option<Duration>>,
     pub(crate) code: Option<(Code, At)>,
@@ -102,9 +103,7 @@ impl Active {
     fn act(&self, plan: &mut Plan, rng: &mut Rng) {
         if let Some(latency) = self.rule.latency_ms {
             plan.latency += sample(latency, rng);
-            if self.rule.latency_from == LatencyFrom::Init {
-                plan.latency_from = LatencyFrom::Init;
-            }
+            plan.with_init |= self.rule.latency_with_init;
         }
         if self.rule.hang || self.rule.hang_ms > 0.0 {
             let most = (self.rule.hang_ms > 0.0).then(|| milliseconds(self.rule.hang_ms));
@@ -264,7 +263,7 @@ mod tests {
             plan,
             Plan {
                 latency: Duration::ZERO,
-                latency_from: LatencyFrom::Call,
+                with_init: false,
                 hang: Some(None),
                 code: Some((Code(cryptoki_sys::CKR_DEVICE_ERROR), At::After)),
                 signature: Some(SignatureFault::Flip),

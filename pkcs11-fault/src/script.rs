@@ -100,8 +100,9 @@ pub struct Rule {
     /// How long such a call takes, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<Latency>,
-    /// From when that is counted.
-    pub latency_from: LatencyFrom,
+    /// Whether the time that the token took for `C_SignInit` is part of it. So a token has
+    /// the throughput that arithmetic gives it, however long the real module needs to begin.
+    pub latency_with_init: bool,
     /// The codes that such a call may answer, one of them by chance: a name as in
     /// `CKR_DEVICE_ERROR`, or a number as in `0x80000001`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -169,19 +170,6 @@ pub enum Latency {
         /// The parameters.
         lognormal: Lognormal,
     },
-}
-
-/// From when a call's latency is counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LatencyFrom {
-    /// From when the token takes the call.
-    #[default]
-    Call,
-    /// From when the token took the `C_SignInit` that began the signature: both calls, and
-    /// what lies between, take that long together. So a token has the throughput that
-    /// arithmetic gives it, however long the real module needs to begin.
-    Init,
 }
 
 /// Parameters of [`Latency::Normal`], in milliseconds.

@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Instant,
+    time::Duration,
 };
 
 use cryptoki_sys as ck;
@@ -33,7 +33,8 @@ pub(crate) struct Session {
 /// A signature that has begun.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
-    pub(crate) began: Instant,
+    /// How long the token took to begin it.
+    pub(crate) init: Duration,
     pub(crate) mechanism: ck::CK_MECHANISM_TYPE,
     pub(crate) parameter: Parameter,
     pub(crate) key: ck::CK_OBJECT_HANDLE,

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use pkcs11_fault::{Latency, LatencyFrom, Rule, Script};
+use pkcs11_fault::{Latency, Rule, Script};
 use rcgen::KeyPair;
 use rustls_pki_types::PrivateKeyDer;
 use tempfile::TempDir;
@@ -157,8 +157,8 @@ impl Token {
             name: "slow".into(),
             functions: vec!["C_Sign".into()],
             latency_ms: Some(Latency::Fixed(ms)),
-            // For a signature as a whole: sessions x 1/latency is what the token can do.
-            latency_from: LatencyFrom::Init,
+            // For a signature as a whole: sessions divided by it is what the token can do.
+            latency_with_init: true,
             ..Rule::default()
         };
         let script = Script {

@@ -24,7 +24,7 @@ pub(super) unsafe extern "C" fn C_SignInit(
 ) -> CK_RV {
     let engine = engine_or_fail!();
     engine.call(Function::C_SignInit, Target::Session(session), |call| {
-        let began = Instant::now();
+        let start = Instant::now();
         // SAFETY: the caller's promise: null, or a mechanism that may be read.
         if unsafe { lacks(engine, mechanism) } {
             return CKR_MECHANISM_INVALID;
@@ -38,7 +38,7 @@ pub(super) unsafe extern "C" fn C_SignInit(
         if let (Some(mechanism), Some(session)) = (mechanism, &call.session) {
             engine.counters.begun(mechanism.mechanism);
             *lock(&session.operation) = Some(Operation {
-                began,
+                init: start.elapsed(),
                 mechanism: mechanism.mechanism,
                 // SAFETY: the caller's promise: null, or readable for the stated length.
                 parameter: unsafe { other_key::parameter(mechanism) },
