@@ -5,15 +5,34 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio::runtime::{Builder, Runtime};
 
-/// A runtime with this many threads, or one per CPU.
+/// A runtime with this many threads, or one per CPU. If it is one, that is the caller's: what
+/// accepts or paces need not wake another.
 ///
 /// # Errors
 /// If the system gives no threads.
 pub(crate) fn with_threads(threads: Option<u16>) -> Result<Runtime> {
-    let mut builder = Builder::new_multi_thread();
-    if let Some(threads) = threads {
-        builder.worker_threads(threads.into());
+    match threads {
+        Some(1) => build(Builder::new_current_thread()),
+        Some(threads) => build(with_workers(threads)),
+        None => build(Builder::new_multi_thread()),
     }
+}
+
+/// A runtime with one thread, which goes on while the caller does something else.
+///
+/// # Errors
+/// If the system gives no thread.
+pub(crate) fn in_background() -> Result<Runtime> {
+    build(with_workers(1))
+}
+
+fn with_workers(threads: u16) -> Builder {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(threads.into());
+    builder
+}
+
+fn build(mut builder: Builder) -> Result<Runtime> {
     builder
         .enable_all()
         .build()

@@ -81,7 +81,7 @@ fn milliseconds(text: &str) -> Result<f64, String> {
 
 /// How many handshakes clients have under way per session: so many that the queue is not
 /// empty either when the server's thread has to wait for a processor.
-const CLIENTS_PER_SESSION: u32 = 6;
+const CLIENTS_PER_SESSION: u32 = 8;
 
 /// The contender that others are divided by.
 const BASELINE: &str = "synchronous";

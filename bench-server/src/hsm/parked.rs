@@ -124,7 +124,7 @@ fn run(token: &Token, count: usize) -> Result<Parked> {
     let resident = server.resident()?;
 
     control.say(r#"rule {name="stall", functions=["C_Sign"], hang=true}"#)?;
-    let runtime = crate::runtime::with_threads(Some(1))?;
+    let runtime = crate::runtime::in_background()?;
     let mut clients = JoinSet::new();
     let start = Instant::now();
     let mut parked = 0;

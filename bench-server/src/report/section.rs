@@ -215,7 +215,7 @@ pub(crate) const ALL: &[Section] = &[
     Section {
         id: HSM_HANDSHAKE,
         title: "Key in an HSM: full handshakes",
-        note: "By how long the token takes for a signature. Loopback TCP, a server with one thread of its own and as many signing threads as sessions, six clients at once for each session; those that wait for the token on their own thread have eight clients. The token's bound is sessions divided by its time.",
+        note: "By how long the token takes for a signature. Loopback TCP, a server with one thread of its own and as many signing threads as sessions, eight clients at once for each session; those that wait for the token on their own thread have eight clients. The token's bound is sessions divided by its time.",
         unit: Unit::PerSecond,
         more_is_better: true,
         chart: Chart::Lines,
