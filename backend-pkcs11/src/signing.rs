@@ -275,9 +275,7 @@ fn try_out<'a>(
         Ok(info) if !info.signs => Err(Reason::Setting("the token's mechanism does not sign")),
         _ => {
             let always = found.always_authenticate;
-            let mut once = || {
-                sign_verified(&seat, way, always, public, scratch, &*builder.random)
-            };
+            let mut once = || sign_verified(&seat, way, always, public, scratch, &*builder.random);
             // A wrong one may be a fault; two are the mechanism.
             match once() {
                 Err(Reason::WrongSignature) => once(),

@@ -8,9 +8,9 @@
 
 mod call;
 mod library;
-mod slice;
 #[cfg(test)]
 pub(crate) mod mock;
+mod slice;
 
 pub(crate) use call::{Mechanism, User, Value};
 pub(crate) use library::{Library, LoadError, Loaded};

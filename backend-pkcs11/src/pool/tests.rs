@@ -1,11 +1,12 @@
 //! The queue and its threads, in front of a module that exists in the tests only.
 
+mod checks;
 mod several;
 
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::MutexGuard;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -45,6 +46,21 @@ struct Script {
     probe_panics: Mutex<usize>,
     inside: AtomicUsize,
     performed: AtomicUsize,
+    checks: Checks,
+}
+
+/// What becomes of what the token made.
+#[derive(Default)]
+struct Checks {
+    /// Whether it is checked at all.
+    are_made: AtomicBool,
+    /// How many of the next are kept until they are released.
+    hold: Mutex<usize>,
+    released: Condvar,
+    inside: AtomicUsize,
+    /// How many of the next find it wrong, and how many of those after them panic.
+    wrong: Mutex<usize>,
+    panics: Mutex<usize>,
 }
 
 impl Script {
@@ -95,6 +111,26 @@ impl Duty for Scripted {
             Some(reason) => Err(reason),
             None => Ok(data.to_vec()),
         }
+    }
+
+    fn is_checked(&self, _: usize) -> bool {
+        self.0.checks.are_made.load(SeqCst)
+    }
+
+    fn check(&self, _: usize, data: &[u8], output: &[u8]) -> Result<(), Reason> {
+        assert_eq!(data, output);
+        let checks = &self.0.checks;
+        checks.inside.fetch_add(1, SeqCst);
+        stay(&checks.hold, &checks.released);
+        checks.inside.fetch_sub(1, SeqCst);
+        let mut wrong = lock(&checks.wrong);
+        if *wrong > 0 {
+            *wrong -= 1;
+            return Err(Reason::WrongSignature);
+        }
+        drop(wrong);
+        fall(&checks.panics);
+        Ok(())
     }
 
     fn probe(&self, _: &Seat<'_>, _: &mut [u8]) -> Result<(), Reason> {
@@ -436,18 +472,6 @@ fn what_the_caller_did_wrong_is_reported() {
                     CKR_KEY_FUNCTION_NOT_PERMITTED";
     assert_eq!(text, expected);
     assert_eq!(bench.stats().places[0].retried, 0);
-    bench.end();
-}
-
-#[test]
-fn a_wrong_signature_gets_one_more_chance() {
-    let bench = start(settings(), 1);
-    lock(&bench.scripts[0].failures).push_back(Reason::WrongSignature);
-    assert_eq!(wait(bench.submit(b"1").unwrap()).unwrap(), b"1");
-    *lock(&bench.scripts[0].failures) = vec![Reason::WrongSignature; 2].into();
-    let text = text(wait(bench.submit(b"2").unwrap()));
-    assert!(text.contains("does not verify"), "{text}");
-    assert_eq!(bench.stats().places[0].wrong, 3);
     bench.end();
 }
 

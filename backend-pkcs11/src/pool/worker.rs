@@ -144,8 +144,7 @@ impl Worker {
             if matches!(
                 ended,
                 Some(Ended::Revived | Ended::Well(_) | Ended::Checked)
-            )
-                && matches!(at.breaker, Breaker::Open(_))
+            ) && matches!(at.breaker, Breaker::Open(_))
             {
                 at.revive();
                 wake.notify_all();
