@@ -158,6 +158,10 @@ macro_rules! bulk {
                 if strides == 0 {
                     return;
                 }
+                if LANES < 4 {
+                    // There is no room for what follows.
+                    return self.sixteen::<SEAL>(data);
+                }
                 // At hand, where there are as many registers: to spread a round key over the
                 // widest takes as long as something of the hash.
                 let held: [V; R] = core::array::from_fn(|round| {

@@ -67,6 +67,8 @@ macro_rules! each_round {
 mod bulk;
 #[macro_use]
 mod hash;
+#[macro_use]
+mod sixteen;
 
 /// How deep a kernel's frames go, in bytes, with room to spare, when `released` is what goes
 /// for a build as it is released; 4800 were seen without optimisation across crates.
@@ -204,11 +206,11 @@ macro_rules! kernel {
 
         hash! { $features }
         bulk! { $features }
+        sixteen! { $features }
 
         /// What the functions below share: a key, and how far the record is.
         struct State<'a, const R: usize> {
             round_keys: &'a [Block; R],
-            /// From H^18 on.
             powers: &'a [Block; POWERS + BEYOND],
             sums: &'a [Block; SUMS],
             more: &'a [Powers],
