@@ -123,10 +123,13 @@ impl<K: Kernel> Key<K> {
                 got: key.len(),
             });
         };
-        let mut boxed = Box::new(Self {
+        // Memory first: what is made before it is there is moved, which takes longer than some
+        // key schedules.
+        let blank = Self {
             kernel: K::blank(token),
             iv: Iv(Zeroizing::default()),
-        });
+        };
+        let mut boxed = Box::write(Box::new_uninit(), blank);
         boxed.iv.0[..NONCE_LEN].copy_from_slice(iv);
         // Last, for it wipes registers.
         boxed.kernel.set_key(key);

@@ -36,7 +36,7 @@ const SPILLS: usize = 2048;
 const SPILLS_BATCH: usize = 8192;
 
 /// What expanding a key may have left there.
-const SPILLS_KEY: usize = 512;
+const SPILLS_KEY: usize = if cfg!(debug_assertions) { 512 } else { 128 };
 
 /// AES-128 on one set of CPU features, with one key that is wiped when it is dropped.
 pub(crate) trait Cipher: Sized + Send + Sync + 'static {

@@ -4,8 +4,9 @@ use super::aes;
 use crate::low::ccm::{Block, Chain, Cipher, SIDE};
 use crate::low::cpu;
 
-/// The round keys of an AES-128 key.
-#[repr(C, align(64))]
+/// The round keys of an AES-128 key. Asking the allocator for more alignment than it has at hand
+/// takes longer than the key schedule.
+#[repr(C, align(16))]
 struct Keys([Block; 11]);
 
 impl Drop for Keys {
