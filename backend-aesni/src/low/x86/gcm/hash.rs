@@ -41,11 +41,18 @@ macro_rules! hash {
             xor3(sum.high, swap_halves(mid), clmul::<0x00>(mid, poly))
         }
 
-        /// The same for one block.
+        /// A product of two blocks, reduced: in the narrowest registers, since CPUs take a
+        /// product in wider ones to pieces.
         #[inline]
         #[target_feature(enable = $features)]
         fn multiply(a: __m128i, b: __m128i) -> __m128i {
-            low(reduce(add_product(nothing(), from_block(a), from_block(b))))
+            use wide128::{clmul, low_half, swap_halves, xor, xor3};
+
+            let poly = low_half(0xc200_0000_0000_0000_u64 as i64);
+            let (low, high) = (clmul::<0x00>(a, b), clmul::<0x11>(a, b));
+            let mid = xor(clmul::<0x01>(a, b), clmul::<0x10>(a, b));
+            let mid = xor3(mid, swap_halves(low), clmul::<0x00>(low, poly));
+            xor3(high, swap_halves(mid), clmul::<0x00>(mid, poly))
         }
 
         #[inline]
@@ -60,7 +67,7 @@ macro_rules! hash {
 
         /// Fills in the powers of the hash key.
         #[target_feature(enable = $features)]
-        fn powers<const R: usize>(table: &mut Table<R, SUMS>) {
+        fn powers<const R: usize>(table: &mut Table<R>) {
             let h = encrypt_block(&table.round_keys, _mm_setzero_si128());
             let h = wide128::reverse(h);
             // Times x: shifted by one, and reduced if a bit was lost.
@@ -73,36 +80,44 @@ macro_rules! hash {
             );
             let powers = &mut table.powers;
             wide128::store(&mut powers[POWERS - 1], h);
-            // H^1 to H^n times H^n are H^(n+1) to H^2n: in four rounds, whose products do not
-            // wait for one another.
-            let mut n = 1;
-            while n < 16 {
-                let top = wide128::load(&powers[POWERS - n]);
-                let mut done = 0;
-                while done < n && n < LANES {
-                    done += 1;
-                    let power = multiply(wide128::load(&powers[POWERS - done]), top);
-                    wide128::store(&mut powers[POWERS - n - done], power);
-                }
-                while done < n {
-                    done += LANES;
-                    let power = load(chunk(powers, done));
-                    let power = reduce(add_product(nothing(), power, splat(top)));
-                    store(chunk_mut(powers, n + done), power);
-                }
-                n *= 2;
-            }
-            let top = wide128::load(&powers[POWERS - 16]);
-            for more in [1, 2] {
-                let power = multiply(wide128::load(&powers[POWERS - more]), top);
-                wide128::store(&mut powers[POWERS - 16 - more], power);
-            }
+            double::<1>(powers);
+            double::<2>(powers);
+            double::<4>(powers);
+            double::<8>(powers);
+            double::<16>(powers);
             for (pair, out) in table.sums.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
                 let first = (VECTORS - 2 * pair) * LANES;
                 let [a, b] = [first, first - LANES].map(|first| load(chunk(powers, first)));
                 if let Some(out) = out.as_flattened_mut().first_chunk_mut() {
                     store(out, folded([a, b]));
                 }
+            }
+        }
+
+        /// H^1 to H^N times H^N are H^(N+1) to H^2N, as far as there is a place for them:
+        /// products that do not wait for one another.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn double<const N: usize>(powers: &mut [Block; POWERS + BEYOND]) {
+            if N >= POWERS {
+                return;
+            }
+            let top = wide128::load(&powers[POWERS - N]);
+            let places = N.min(POWERS - N);
+            if places < LANES {
+                for at in 0..places {
+                    let done = at + 1;
+                    let power = multiply(wide128::load(&powers[POWERS - done]), top);
+                    wide128::store(&mut powers[POWERS - N - done], power);
+                }
+                return;
+            }
+            for at in 0..places / LANES {
+                let done = (at + 1) * LANES;
+                // Block by block, as the first were written: a load of all waits for them.
+                let power = gather(core::array::from_fn(|lane| &powers[POWERS - done + lane]));
+                let power = reduce(add_product(nothing(), power, splat(top)));
+                store(chunk_mut(powers, N + done), power);
             }
         }
 
@@ -126,7 +141,7 @@ macro_rules! hash {
 
         /// Each stride's powers are those of the next, times the highest of a stride.
         #[target_feature(enable = $features)]
-        fn more_powers<const R: usize>(table: &Table<R, SUMS>) -> Box<More> {
+        fn more_powers<const R: usize>(table: &Table<R>) -> Box<More> {
             const NONE: Powers = Powers {
                 powers: [0; STRIDE],
                 sums: [0; FOLDED],

@@ -16,32 +16,27 @@
 use super::aes::Block;
 use crate::low::wipe;
 
-/// Powers of the hash key in the table: one more than the blocks of the longest last part,
-/// because the lengths follow it. That is a block longer than the longest stride: a record of
-/// whole strides has a byte more, its content type.
-const POWERS: usize = 18;
-
 /// Bytes of text that are worth more powers.
 const LONG: usize = 4096;
 
 /// Zeros behind the powers: the last vector of a last part may reach there.
 const BEYOND: usize = 2;
 
-/// An expanded key: `R` round keys, and `S` blocks for the folded halves of powers.
+/// An expanded key: `R` round keys, `P` blocks for powers, and `S` for their folded halves.
 ///
 /// Where the allocator puts the table is its affair: asking it for more alignment than it has at
 /// hand takes longer than a key's arithmetic.
 #[repr(C, align(16))]
-pub(crate) struct Table<const R: usize, const S: usize> {
+pub(crate) struct Table<const R: usize, const P: usize, const S: usize> {
     round_keys: [Block; R],
-    /// H^18 to H^1.
-    powers: [Block; POWERS + BEYOND],
+    /// The highest first, and [`BEYOND`].
+    powers: [Block; P],
     /// For each stride's pair of vectors of powers, both halves of each block added: those of
     /// the first vector low, those of the second high.
     sums: [Block; S],
 }
 
-impl<const R: usize, const S: usize> Drop for Table<R, S> {
+impl<const R: usize, const P: usize, const S: usize> Drop for Table<R, P, S> {
     fn drop(&mut self) {
         wipe::bytes(self.round_keys.as_flattened_mut());
         wipe::bytes(self.powers.as_flattened_mut());
@@ -90,7 +85,7 @@ macro_rules! kernel {
 
         use crypto_api::{OpenRecord, SealRecord};
 
-        use crate::low::x86::gcm::{BEYOND, LONG, POWERS, Table, spills};
+        use crate::low::x86::gcm::{BEYOND, LONG, spills};
         use crate::low::x86::{aes, aes::Block, wide128, $($wide)::+::*};
         use crate::low::cpu;
         use crate::low::inout::{Chunk, InOut};
@@ -100,11 +95,17 @@ macro_rules! kernel {
         const VECTORS: usize = $vectors;
         /// Bytes in a stride.
         const STRIDE: usize = VECTORS * BYTES;
+        /// Powers of the hash key in the table: one more than the blocks of the longest last
+        /// part, because the lengths follow it. That is a block longer than a stride: a record
+        /// of whole strides has a byte more, its content type.
+        const POWERS: usize = VECTORS * LANES + 2;
         /// How deep frames go, in bytes, with room to spare, when a key is set up.
-        const SPILLS_KEY: usize = 1024;
+        const SPILLS_KEY: usize = if cfg!(debug_assertions) { 1024 } else { 256 };
 
         /// The same when it gets more powers.
         const SPILLS_MORE: usize = if cfg!(debug_assertions) { 6144 } else { 3072 };
+
+        type Table<const R: usize> = crate::low::x86::gcm::Table<R, { POWERS + BEYOND }, SUMS>;
 
         /// Pairs of vectors in a stride.
         const PAIRS: usize = VECTORS / 2;
@@ -142,7 +143,7 @@ macro_rules! kernel {
         /// An expanded key. What makes long records faster is there from the first of them on:
         /// a connection without any is spared the memory.
         struct Key<const R: usize> {
-            table: Table<R, SUMS>,
+            table: Table<R>,
             more: Option<Box<More>>,
         }
 
