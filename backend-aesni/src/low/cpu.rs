@@ -77,7 +77,10 @@ mod x86 {
     token! {
         /// VAES and VPCLMULQDQ on 512-bit registers.
         Avx512, ["avx512", "vaes", "aesni", "avx2"], is_x86_feature_detected,
-        ["aes", "pclmulqdq", "avx2", "vaes", "vpclmulqdq", "avx512f", "avx512bw", "avx512vl"]
+        [
+            "aes", "pclmulqdq", "avx2", "bmi2", "vaes", "vpclmulqdq", "avx512f", "avx512bw",
+            "avx512vl"
+        ]
     }
 
     token! {

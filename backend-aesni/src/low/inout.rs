@@ -5,11 +5,14 @@
 
 use core::marker::PhantomData;
 
-/// As many bytes to be read as to be written. They are the same bytes, or do not overlap.
+/// Bytes to be read, and as many or more to be written. They are the same bytes, or do not
+/// overlap.
 pub(crate) struct InOut<'a> {
     from: *const u8,
     to: *mut u8,
     len: usize,
+    /// How many bytes more there are to be written.
+    more: usize,
     lifetime: PhantomData<&'a mut [u8]>,
 }
 
@@ -29,26 +32,35 @@ impl<'a> InOut<'a> {
             from: to,
             to,
             len: bytes.len(),
+            more: 0,
             lifetime: PhantomData,
         }
     }
 
-    /// Reads `from`, and writes to the front of `to`; the shorter of the two limits both.
+    /// Reads `from`, and writes `to`, which is as long or longer; if it is not, it limits both.
     #[inline]
     pub(crate) fn between(from: &'a [u8], to: &'a mut [u8]) -> Self {
-        debug_assert_eq!(from.len(), to.len());
+        debug_assert!(from.len() <= to.len());
         Self {
             from: from.as_ptr(),
             to: to.as_mut_ptr(),
             len: from.len().min(to.len()),
+            more: to.len().saturating_sub(from.len()),
             lifetime: PhantomData,
         }
     }
 
-    /// Length in bytes.
+    /// How many bytes are to be read.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// How many bytes are to be written.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(crate) fn room(&self) -> usize {
+        self.len + self.more
     }
 
     /// Takes the first `N` bytes away, if there are as many.
@@ -75,6 +87,14 @@ impl<'a> InOut<'a> {
     pub(crate) fn input(&self) -> &[u8] {
         // SAFETY: `from` is valid for `len` bytes, and while `self` is borrowed nobody writes.
         unsafe { core::slice::from_raw_parts(self.from, self.len) }
+    }
+
+    /// The place of the bytes to be written.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(crate) fn output(&mut self) -> &mut [u8] {
+        // SAFETY: `to` is valid for `len + more` bytes, and `self` is borrowed exclusively.
+        unsafe { core::slice::from_raw_parts_mut(self.to, self.room()) }
     }
 }
 

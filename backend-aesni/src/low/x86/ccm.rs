@@ -45,7 +45,7 @@ mod vaes {
 mod avx512 {
     //! Four records in a register.
     crate::low::ccm::run! {
-        features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl",
+        features: "aes,pclmulqdq,avx2,bmi2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl",
         wide: crate::low::x86::wide512, narrow: crate::low::x86::wide128,
         side: crate::low::ccm::SIDE
     }

@@ -3,7 +3,9 @@
 
 macro_rules! ops {
     ($(fn $name:ident $(<const $c:ident: $ct:ty>)? ($($arg:ident: $ty:ty),*) -> $out:ty $body:block)*) => {
-        $(#[inline]
+        // The wider model uses some of these, the kernels others.
+        $(#[allow(dead_code)]
+        #[inline]
         #[target_feature(enable = "aes,pclmulqdq,avx")]
         pub(in super::super) fn $name $(<const $c: $ct>)? ($($arg: $ty),*) -> $out $body)*
     };
@@ -55,6 +57,53 @@ macro_rules! pair {
                     let [low, high] = lens(len);
                     V(half::keep(v.0, low), half::keep(v.1, high))
                 }
+                fn up(v: V, lanes: usize) -> V {
+                    match lanes.checked_sub(half::LANES) {
+                        None => {
+                            let carried = half::down(v.0, half::LANES - lanes);
+                            V(half::up(v.0, lanes), half::xor(half::up(v.1, lanes), carried))
+                        }
+                        Some(lanes) => V(half::zero(), half::up(v.0, lanes)),
+                    }
+                }
+                fn down(v: V, lanes: usize) -> V {
+                    match lanes.checked_sub(half::LANES) {
+                        None => {
+                            let carried = half::up(v.1, half::LANES - lanes);
+                            V(half::xor(half::down(v.0, lanes), carried), half::down(v.1, lanes))
+                        }
+                        Some(lanes) => V(half::down(v.1, lanes), half::zero()),
+                    }
+                }
+                fn store_from(lane: usize, to: &mut [u8], v: V) -> () {
+                    match lane.checked_sub(half::LANES) {
+                        Some(lane) => half::store_from(lane, to, v.1),
+                        None => {
+                            let here = to.len().min(half::BYTES - 16 * lane);
+                            let (low, high) = to.split_at_mut(here);
+                            half::store_from(lane, low, v.0);
+                            half::store_from(0, high, v.1);
+                        }
+                    }
+                }
+                fn keep_from(lane: usize, v: V, len: usize) -> V {
+                    match lane.checked_sub(half::LANES) {
+                        Some(lane) => V(half::zero(), half::keep_from(lane, v.1, len)),
+                        None => {
+                            let here = len.min(half::BYTES - 16 * lane);
+                            V(half::keep_from(lane, v.0, here), half::keep_from(0, v.1, len - here))
+                        }
+                    }
+                }
+                fn in_lane(block: __m128i, lane: usize) -> V {
+                    match lane.checked_sub(half::LANES) {
+                        None => V(half::in_lane(block, lane), half::zero()),
+                        Some(lane) => V(half::zero(), half::in_lane(block, lane)),
+                    }
+                }
+                fn with_last_lane(v: V, block: __m128i) -> V { V(v.0, half::with_last_lane(v.1, block)) }
+                fn last_lane(v: V) -> __m128i { half::last_lane(v.1) }
+                fn last_number(v: V) -> V { V(v.0, half::last_number(v.1)) }
                 fn hold(v: V) -> V { V(half::hold(v.0), half::hold(v.1)) }
                 fn gather(from: [&[u8; 16]; LANES]) -> V {
                     let (low, high) = from.split_at(half::LANES);
@@ -86,6 +135,10 @@ macro_rules! pair {
                 fn count_up(v: V) -> V {
                     let high = half::add_counter(v.1, half::LANES as i32);
                     V(half::count_up(v.0), half::count_up(high))
+                }
+                fn count_up_last(v: V) -> V {
+                    let high = half::add_last(v.1, half::LANES as i32);
+                    V(half::count_up_last(v.0), half::count_up_last(high))
                 }
                 fn add_counter(v: V, n: i32) -> V {
                     V(half::add_counter(v.0, n), half::add_counter(v.1, n))

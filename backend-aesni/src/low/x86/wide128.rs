@@ -69,6 +69,32 @@ ops! {
         _mm_and_si128(v, from_u128(partial::mask(len)))
     }
 
+    /// The block moved up by so many lanes: out of sight, if any. This and what follows is what
+    /// wider registers are modelled with.
+    #[cfg(test)]
+    fn up(v: V, lanes: usize) -> V { if lanes == 0 { v } else { zero() } }
+    #[cfg(test)]
+    fn down(v: V, lanes: usize) -> V { up(v, lanes) }
+    #[cfg(test)]
+    fn store_from(_lane: usize, to: &mut [u8], v: V) -> () {
+        let len = to.len().min(16);
+        store_partial(&mut to[..len], v);
+    }
+    #[cfg(test)]
+    fn keep_from(_lane: usize, v: V, len: usize) -> V { keep(v, len) }
+    #[cfg(test)]
+    fn in_lane(block: __m128i, _lane: usize) -> V { block }
+    #[cfg(test)]
+    fn with_last_lane(_v: V, block: __m128i) -> V { block }
+    #[cfg(test)]
+    fn last_lane(v: V) -> __m128i { v }
+    #[cfg(test)]
+    fn last_number(v: V) -> V {
+        _mm_blend_epi16::<3>(v, _mm_set1_epi32(1))
+    }
+    #[cfg(test)]
+    fn count_up_last(v: V) -> V { v }
+
     /// The value, computed before what is held next: without it the compiler may put one
     /// chain of rounds behind the other instead of side by side.
     fn hold(v: V) -> V {

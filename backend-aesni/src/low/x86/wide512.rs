@@ -16,19 +16,16 @@ macro_rules! ops {
     ($($(#[$doc:meta])* fn $name:ident $(<const $c:ident: $ct:ty>)? ($($arg:ident: $ty:ty),*) -> $out:ty $body:block)*) => {
         $($(#[$doc])*
         #[inline]
-        #[target_feature(enable = "aes,pclmulqdq,avx2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl")]
+        #[target_feature(enable = "aes,pclmulqdq,avx2,bmi2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl")]
         pub(super) fn $name $(<const $c: $ct>)? ($($arg: $ty),*) -> $out $body)*
     };
 }
 
 /// Ones for the first `len` bytes, at most 64.
-#[inline(always)]
+#[inline]
+#[target_feature(enable = "bmi2")]
 fn mask(len: usize) -> __mmask64 {
-    match len {
-        0 => 0,
-        1..64 => u64::MAX >> (64 - len),
-        _ => u64::MAX,
-    }
+    _bzhi_u64(u64::MAX, len.min(64) as u32)
 }
 
 ops! {
@@ -44,20 +41,54 @@ ops! {
 
     /// The bytes, at most 64; zeros behind them.
     fn load_partial(from: &[u8]) -> V {
+        let mask = mask(from.len());
         // SAFETY: bytes that the mask leaves out are not accessed, and it has at most as many
         // ones as `from` has bytes.
-        unsafe { _mm512_maskz_loadu_epi8(mask(from.len()), from.as_ptr().cast()) }
+        unsafe { _mm512_maskz_loadu_epi8(mask, from.as_ptr().cast()) }
     }
 
     /// The first bytes of `v`, as many as `to` has, at most 64.
     fn store_partial(to: &mut [u8], v: V) -> () {
+        let mask = mask(to.len());
         // SAFETY: bytes that the mask leaves out are not accessed, and it has at most as many
         // ones as `to` has bytes.
-        unsafe { _mm512_mask_storeu_epi8(to.as_mut_ptr().cast(), mask(to.len()), v) }
+        unsafe { _mm512_mask_storeu_epi8(to.as_mut_ptr().cast(), mask, v) }
     }
 
-    /// `v` with zeros from byte `len` on.
-    fn keep(v: V, len: usize) -> V { _mm512_maskz_mov_epi8(mask(len), v) }
+    /// The blocks moved up by so many lanes, zeros below.
+    fn up(v: V, lanes: usize) -> V {
+        _mm512_maskz_expand_epi64(0xff << (2 * (lanes % LANES)), v)
+    }
+
+    /// Bytes of `v` from that lane on, as many as `to` has and there are.
+    fn store_from(lane: usize, to: &mut [u8], v: V) -> () {
+        let before = 16 * (lane % LANES);
+        let (lane_0, mask) = (to.as_mut_ptr().wrapping_sub(before), mask(to.len()) << before);
+        // SAFETY: bytes that the mask leaves out are not accessed. It has no ones for the bytes
+        // before `to`, and behind them at most as many as `to` has bytes.
+        unsafe { _mm512_mask_storeu_epi8(lane_0.cast(), mask, v) }
+    }
+
+    /// So many bytes of `v` from that lane on, zeros around them.
+    fn keep_from(lane: usize, v: V, len: usize) -> V {
+        _mm512_maskz_mov_epi8(mask(len) << (16 * (lane % LANES)), v)
+    }
+
+    /// A block in one lane; zeros around it.
+    fn in_lane(block: __m128i, lane: usize) -> V {
+        _mm512_maskz_broadcast_i32x4(0xf << (4 * (lane % LANES)), block)
+    }
+
+    /// `v` with another block in the last lane.
+    fn with_last_lane(v: V, block: __m128i) -> V { _mm512_inserti32x4::<3>(v, block) }
+
+    /// The block in the last lane.
+    fn last_lane(v: V) -> __m128i { _mm512_extracti32x4_epi32::<3>(v) }
+
+    /// Reversed counter blocks, the last of which gets the number 1.
+    fn last_number(v: V) -> V {
+        _mm512_mask_mov_epi32(v, 1 << 12, _mm512_set1_epi32(1))
+    }
 
     /// The value, computed before what is held next: without it the compiler may put one
     /// chain of rounds behind the other instead of side by side.
@@ -110,6 +141,10 @@ ops! {
     /// Adds 0, 1, ... to the 32-bit counters of the blocks.
     fn count_up(v: V) -> V {
         _mm512_add_epi32(v, _mm512_set_epi32(0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0))
+    }
+    /// The same for counters in the order of bytes: adds to the last; nothing may carry.
+    fn count_up_last(v: V) -> V {
+        _mm512_add_epi32(v, _mm512_set_epi32(3 << 24, 0, 0, 0, 2 << 24, 0, 0, 0, 1 << 24, 0, 0, 0, 0, 0, 0, 0))
     }
     /// Adds to the 32-bit counter of each block.
     fn add_counter(v: V, n: i32) -> V { _mm512_add_epi32(v, splat(_mm_set_epi32(0, 0, 0, n))) }

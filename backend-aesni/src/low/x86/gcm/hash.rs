@@ -67,7 +67,7 @@ macro_rules! hash {
 
         /// Fills in the powers of the hash key.
         #[target_feature(enable = $features)]
-        fn powers<const R: usize>(table: &mut Table<R>) {
+        fn powers<const R: usize>(table: &mut Table<R, POWERS, SUMS>) {
             let h = encrypt_block(&table.round_keys, _mm_setzero_si128());
             let h = wide128::reverse(h);
             // Times x: shifted by one, and reduced if a bit was lost.
@@ -98,7 +98,7 @@ macro_rules! hash {
         /// products that do not wait for one another.
         #[inline]
         #[target_feature(enable = $features)]
-        fn double<const N: usize>(powers: &mut [Block; POWERS + BEYOND]) {
+        fn double<const N: usize>(powers: &mut [Block; POWERS]) {
             if N >= POWERS {
                 return;
             }
@@ -140,8 +140,11 @@ macro_rules! hash {
         }
 
         /// Each stride's powers are those of the next, times the highest of a stride.
+        // Not inlined: it would be computed ahead for every record.
+        #[cold]
+        #[inline(never)]
         #[target_feature(enable = $features)]
-        fn more_powers<const R: usize>(table: &Table<R>) -> Box<More> {
+        fn more_powers<const R: usize>(table: &Table<R, POWERS, SUMS>) -> Box<More> {
             const NONE: Powers = Powers {
                 powers: [0; STRIDE],
                 sums: [0; FOLDED],
@@ -173,17 +176,16 @@ macro_rules! hash {
 
         /// The powers for a vector whose first block is to be multiplied by H^`first`.
         #[inline(always)]
-        fn chunk(powers: &[Block; POWERS + BEYOND], first: usize) -> &[u8; BYTES] {
-            const { assert!(LANES <= 2 + BEYOND) };
-            // `first` is 2 at least for the last of several lanes' vector: a block of the data
-            // and the lengths behind it.
+        fn chunk(powers: &[Block; POWERS], first: usize) -> &[u8; BYTES] {
+            // `first` is as many as there are lanes, or 2 at least where a text of any length is
+            // followed by the lengths.
             powers.as_flattened()[16 * (POWERS - first)..]
                 .first_chunk()
                 .unwrap_or(&[0; BYTES])
         }
 
         #[inline(always)]
-        fn chunk_mut(powers: &mut [Block; POWERS + BEYOND], first: usize) -> &mut [u8; BYTES] {
+        fn chunk_mut(powers: &mut [Block; POWERS], first: usize) -> &mut [u8; BYTES] {
             powers.as_flattened_mut()[16 * (POWERS - first)..]
                 .first_chunk_mut()
                 .expect("in the table")

@@ -12,6 +12,8 @@
 //! [`kernel!`] expands to `seal` and `open`: a bulk loop over whole strides, in which AES of
 //! one stride overlaps with GHASH of another, and a last part of no more than a stride and a block
 //! that also computes E(J0), hashes the lengths and gives the tag. A short record is a last part alone.
+//! [`masked!`] does the same where registers can be read and written in part, which gives the
+//! last part the form of a stride, and where there are enough of them to hold a key's rounds.
 
 use super::aes::Block;
 use crate::low::wipe;
@@ -19,17 +21,15 @@ use crate::low::wipe;
 /// Bytes of text that are worth more powers.
 const LONG: usize = 4096;
 
-/// Zeros behind the powers: the last vector of a last part may reach there.
-const BEYOND: usize = 2;
-
-/// An expanded key: `R` round keys, `P` blocks for powers, and `S` for their folded halves.
+/// An expanded key: `R` round keys, `P` powers of the hash key, and `S` blocks for their folded
+/// halves.
 ///
 /// Where the allocator puts the table is its affair: asking it for more alignment than it has at
 /// hand takes longer than a key's arithmetic.
 #[repr(C, align(16))]
 pub(crate) struct Table<const R: usize, const P: usize, const S: usize> {
     round_keys: [Block; R],
-    /// The highest first, and [`BEYOND`].
+    /// From the highest to H^1: as many as the longest last part has blocks, and the lengths.
     powers: [Block; P],
     /// For each stride's pair of vectors of powers, both halves of each block added: those of
     /// the first vector low, those of the second high.
@@ -63,7 +63,15 @@ mod bulk;
 #[macro_use]
 mod hash;
 #[macro_use]
+mod key;
+#[macro_use]
+mod masked;
+#[macro_use]
 mod sixteen;
+#[macro_use]
+mod strides;
+#[macro_use]
+mod tail;
 
 /// How deep a kernel's frames go, in bytes, with room to spare, when `released` is what goes
 /// for a build as it is released; 4800 were seen without optimisation across crates.
@@ -85,7 +93,7 @@ macro_rules! kernel {
 
         use crypto_api::{OpenRecord, SealRecord};
 
-        use crate::low::x86::gcm::{BEYOND, LONG, spills};
+        use crate::low::x86::gcm::{LONG, Table, spills};
         use crate::low::x86::{aes, aes::Block, wide128, $($wide)::+::*};
         use crate::low::cpu;
         use crate::low::inout::{Chunk, InOut};
@@ -93,118 +101,10 @@ macro_rules! kernel {
 
         /// Vectors in a stride.
         const VECTORS: usize = $vectors;
-        /// Bytes in a stride.
-        const STRIDE: usize = VECTORS * BYTES;
-        /// Powers of the hash key in the table: one more than the blocks of the longest last
-        /// part, because the lengths follow it. That is a block longer than a stride: a record
-        /// of whole strides has a byte more, its content type.
-        const POWERS: usize = VECTORS * LANES + 2;
-        /// How deep frames go, in bytes, with room to spare, when a key is set up.
-        const SPILLS_KEY: usize = if cfg!(debug_assertions) { 1024 } else { 256 };
-
-        /// The same when it gets more powers.
-        const SPILLS_MORE: usize = if cfg!(debug_assertions) { 6144 } else { 3072 };
-
-        type Table<const R: usize> = crate::low::x86::gcm::Table<R, { POWERS + BEYOND }, SUMS>;
-
-        /// Pairs of vectors in a stride.
-        const PAIRS: usize = VECTORS / 2;
-        /// Blocks of folded powers: one vector for each pair of a stride.
-        const SUMS: usize = PAIRS * LANES;
-        /// Bytes of them.
-        const FOLDED: usize = STRIDE / 2;
-        /// The most strides whose products are reduced together. Four would be 4 % faster than
-        /// two, and an idle connection would hold more than four KiB after a long record.
-        const GROUP: usize = $group;
-
-        /// The powers for a stride that is not the last of its group, and what is in a table's
-        /// `sums` for them.
-        #[repr(C, align(64))]
-        struct Powers {
-            powers: [u8; STRIDE],
-            sums: [u8; FOLDED],
+        key! {
+            features: $features, token: $token, detail: $detail,
+            spills: [$spills128, $spills256], powers: VECTORS * LANES + 2, group: $group
         }
-
-        /// The powers for the strides of a group but the last, from that before it on.
-        struct More([Powers; GROUP - 1]);
-
-        impl Drop for More {
-            fn drop(&mut self) {
-                for Powers { powers, sums } in &mut self.0 {
-                    crate::low::wipe::bytes(powers);
-                    crate::low::wipe::bytes(sums);
-                }
-            }
-        }
-
-        pub(crate) struct Aes128Gcm(Key<11>, cpu::$token);
-        pub(crate) struct Aes256Gcm(Key<15>, cpu::$token);
-
-        /// An expanded key. What makes long records faster is there from the first of them on:
-        /// a connection without any is spared the memory.
-        struct Key<const R: usize> {
-            table: Table<R>,
-            more: Option<Box<More>>,
-        }
-
-        macro_rules! algorithm {
-            ($name:ident, $key_len:literal, $rounds:literal, $expand:ident, $deep:expr) => {
-
-                impl Kernel for $name {
-                    type Key = [u8; $key_len];
-                    const TAG_LEN: usize = 16;
-                    const TEXT_MAX: usize = crate::low::GCM_TEXT_MAX;
-                    const DETAIL: &'static str = $detail;
-                    type Token = cpu::$token;
-
-                    fn blank(token: Self::Token) -> Self {
-                        let table = Table {
-                            round_keys: [[0; 16]; $rounds],
-                            powers: [[0; 16]; POWERS + BEYOND],
-                            sums: [[0; 16]; SUMS],
-                        };
-                        Self(Key { table, more: None }, token)
-                    }
-
-                    fn set_key(&mut self, key: &Self::Key) {
-                        // SAFETY: the token proves the features.
-                        unsafe { aes::$expand(key, &mut self.0.table.round_keys) };
-                        // SAFETY: as above.
-                        unsafe { powers(&mut self.0.table) };
-                        crate::low::wipe::traces::<SPILLS_KEY>();
-                    }
-
-                    fn seal(&mut self, iv: &Iv, record: &mut SealRecord<'_>) {
-                        // SAFETY: the token proves the features.
-                        unsafe { seal(&mut self.0, iv, record) };
-                        crate::low::wipe::traces::<{ spills($deep) }>();
-                    }
-
-                    fn seal_batch(&mut self, iv: &Iv, records: &mut [SealRecord<'_>]) {
-                        // SAFETY: the token proves the features.
-                        unsafe { seal_all(&mut self.0, iv, records) };
-                        crate::low::wipe::traces::<{ spills($deep) }>();
-                    }
-
-                    fn open(&mut self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
-                        // SAFETY: the token proves the features.
-                        let is_right = unsafe { open::<Self, _>(&mut self.0, iv, record) };
-                        crate::low::wipe::traces::<{ spills($deep) }>();
-                        is_right
-                    }
-
-                    fn open_batch(&mut self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
-                        // SAFETY: the token proves the features.
-                        let opened = unsafe { open_all::<Self, _>(&mut self.0, iv, records) };
-                        crate::low::wipe::traces::<{ spills($deep) }>();
-                        opened
-                    }
-                }
-            };
-        }
-        algorithm!(Aes128Gcm, 16, 11, expand128, $spills128);
-        algorithm!(Aes256Gcm, 32, 15, expand256, $spills256);
-
         hash! { $features }
         bulk! { $features }
         sixteen! { $features }
@@ -212,7 +112,8 @@ macro_rules! kernel {
         /// What the functions below share: a key, and how far the record is.
         struct State<'a, const R: usize> {
             round_keys: &'a [Block; R],
-            powers: &'a [Block; POWERS + BEYOND],
+            /// From the highest on.
+            powers: &'a [Block; POWERS],
             sums: &'a [Block; SUMS],
             more: &'a [Powers],
             /// Counter block of the next vector's lanes, byte-reversed.
@@ -526,10 +427,10 @@ pub(crate) mod vaes {
 
 pub(crate) mod avx512 {
     //! Four blocks in a register.
-    kernel! {
-        features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl",
+    masked! {
+        features: "aes,pclmulqdq,avx2,bmi2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl",
         token: Avx512, wide: wide512, detail: "VAES, VPCLMULQDQ on AVX-512",
-        spills: [1280, 1792], stride: 4, group: 2, tails: [1, 2, 3]
+        spills: [1024, 1024], group: 2
     }
 }
 

@@ -12,10 +12,10 @@ pub(crate) mod model256 {
 
 pub(crate) mod model512 {
     //! What [`super::super::avx512`] is, on registers of one block.
-    kernel! {
+    masked! {
         features: "aes,pclmulqdq,ssse3,sse4.1,avx",
         token: AesNi, wide: model::model512, detail: "a model of VAES on AVX-512",
-        spills: [4096, 4096], stride: 4, group: 2, tails: [1, 2, 3]
+        spills: [4096, 4096], group: 2
     }
 }
 

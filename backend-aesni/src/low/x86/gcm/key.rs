@@ -1,0 +1,117 @@
+//! A key: its tables, and the kernel that a record sees.
+
+macro_rules! key {
+    (
+        features: $features:literal, token: $token:ident, detail: $detail:literal,
+        spills: [$spills128:literal, $spills256:literal], powers: $powers:expr, group: $group:literal
+    ) => {
+        /// Bytes in a stride.
+        const STRIDE: usize = VECTORS * BYTES;
+        /// How deep frames go, in bytes, with room to spare, when a key is set up.
+        const SPILLS_KEY: usize = if cfg!(debug_assertions) { 1024 } else { 256 };
+
+        /// The same when it gets more powers.
+        const SPILLS_MORE: usize = if cfg!(debug_assertions) { 6144 } else { 3072 };
+
+        /// Powers of the hash key in the table: one more than the blocks of the longest last part,
+        /// because the lengths follow it. That is a block longer than the longest stride: a
+        /// record of whole strides has a byte more, its content type.
+        const POWERS: usize = $powers;
+        /// Pairs of vectors in a stride.
+        const PAIRS: usize = VECTORS / 2;
+        /// Blocks of folded powers: one vector for each pair of a stride.
+        const SUMS: usize = PAIRS * LANES;
+        /// Bytes of them.
+        const FOLDED: usize = STRIDE / 2;
+        /// The most strides whose products are reduced together. Four would be 4 % faster than
+        /// two, and an idle connection would hold more than four KiB after a long record.
+        const GROUP: usize = $group;
+
+        /// The powers for a stride that is not the last of its group, and what is in a table's
+        /// `sums` for them.
+        #[repr(C, align(64))]
+        struct Powers {
+            powers: [u8; STRIDE],
+            sums: [u8; FOLDED],
+        }
+
+        /// The powers for the strides of a group but the last, from that before it on.
+        struct More([Powers; GROUP - 1]);
+
+        impl Drop for More {
+            fn drop(&mut self) {
+                for Powers { powers, sums } in &mut self.0 {
+                    crate::low::wipe::bytes(powers);
+                    crate::low::wipe::bytes(sums);
+                }
+            }
+        }
+
+        pub(crate) struct Aes128Gcm(Key<11>, cpu::$token);
+        pub(crate) struct Aes256Gcm(Key<15>, cpu::$token);
+
+        /// An expanded key. What makes long records faster is there from the first of them on:
+        /// a connection without any is spared the memory.
+        struct Key<const R: usize> {
+            table: Table<R, POWERS, SUMS>,
+            more: Option<Box<More>>,
+        }
+
+        macro_rules! algorithm {
+            ($name:ident, $key_len:literal, $rounds:literal, $expand:ident, $deep:expr) => {
+                impl Kernel for $name {
+                    type Key = [u8; $key_len];
+                    const TAG_LEN: usize = 16;
+                    const TEXT_MAX: usize = crate::low::GCM_TEXT_MAX;
+                    const DETAIL: &'static str = $detail;
+                    type Token = cpu::$token;
+
+                    fn blank(token: Self::Token) -> Self {
+                        let table = Table {
+                            round_keys: [[0; 16]; $rounds],
+                            powers: [[0; 16]; POWERS],
+                            sums: [[0; 16]; SUMS],
+                        };
+                        Self(Key { table, more: None }, token)
+                    }
+
+                    fn set_key(&mut self, key: &Self::Key) {
+                        // SAFETY: the token proves the features.
+                        unsafe { aes::$expand(key, &mut self.0.table.round_keys) };
+                        // SAFETY: as above.
+                        unsafe { powers(&mut self.0.table) };
+                        crate::low::wipe::traces::<SPILLS_KEY>();
+                    }
+
+                    fn seal(&mut self, iv: &Iv, record: &mut SealRecord<'_>) {
+                        // SAFETY: the token proves the features.
+                        unsafe { seal(&mut self.0, iv, record) };
+                        crate::low::wipe::traces::<{ spills($deep) }>();
+                    }
+
+                    fn seal_batch(&mut self, iv: &Iv, records: &mut [SealRecord<'_>]) {
+                        // SAFETY: the token proves the features.
+                        unsafe { seal_all(&mut self.0, iv, records) };
+                        crate::low::wipe::traces::<{ spills($deep) }>();
+                    }
+
+                    fn open(&mut self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
+                        // SAFETY: the token proves the features.
+                        let is_right = unsafe { open::<Self, _>(&mut self.0, iv, record) };
+                        crate::low::wipe::traces::<{ spills($deep) }>();
+                        is_right
+                    }
+
+                    fn open_batch(&mut self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
+                        // SAFETY: the token proves the features.
+                        let opened = unsafe { open_all::<Self, _>(&mut self.0, iv, records) };
+                        crate::low::wipe::traces::<{ spills($deep) }>();
+                        opened
+                    }
+                }
+            };
+        }
+        algorithm!(Aes128Gcm, 16, 11, expand128, $spills128);
+        algorithm!(Aes256Gcm, 32, 15, expand256, $spills256);
+    };
+}
