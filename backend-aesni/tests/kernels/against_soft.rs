@@ -254,6 +254,55 @@ fn batches_of_every_shape() {
     }
 }
 
+/// Lengths around which a kernel takes another path, each next to every other: what is put off
+/// until the next record is under way must not depend on that one's length.
+#[test]
+fn batches_of_unequal_neighbours() {
+    const LENGTHS: [usize; 22] = [
+        0, 1, 16, 47, 48, 63, 64, 112, 175, 239, 240, 255, 256, 271, 272, 300, 400, 512, 529, 700,
+        1400, 5000,
+    ];
+    for kernel in backend_aesni::kernels_unchecked() {
+        let mut numbers = Numbers(10);
+        let (ours, theirs) = (&*kernel.aead, &*soft(kernel.id).aead);
+        let by = ours.implementation();
+        let secrets = Secrets::new(&mut numbers, ours);
+        let text = numbers.bytes(5000);
+        for a in LENGTHS {
+            // Every length with this one on either side.
+            let lens: Vec<_> = LENGTHS.into_iter().flat_map(|b| [a, b]).collect();
+            let texts: Vec<_> = lens.iter().map(|len| text[..*len].to_vec()).collect();
+            let trailer = Trailer::content_type(23);
+            let mut outs: Vec<_> = lens
+                .iter()
+                .map(|len| vec![0xee; len + 1 + ours.tag_len()])
+                .collect();
+            let headers: Vec<_> = (0..).zip(&lens).map(|(n, _)| [n, 3, 3, 0, 0]).collect();
+            let mut records: Vec<_> = texts
+                .iter()
+                .zip(&mut outs)
+                .zip(&headers)
+                .zip(0..)
+                .map(|(((text, out), aad), sequence)| SealRecord {
+                    sequence,
+                    aad,
+                    payload: text[..].into(),
+                    trailer,
+                    out,
+                })
+                .collect();
+            let mut sealer = ours.sealer(&secrets.key, &secrets.iv).unwrap();
+            sealer.seal_batch(&mut records).unwrap();
+            for (((text, out), aad), sequence) in texts.iter().zip(&outs).zip(&headers).zip(0..) {
+                let expected = secrets.seal(theirs, sequence, aad, text[..].into(), trailer);
+                assert!(*out == expected, "{by}: {} bytes beside {a}", text.len());
+            }
+            let bad = numbers.up_to(outs.len());
+            open_again(ours, &secrets, 0, &headers, &texts, &mut outs, bad);
+        }
+    }
+}
+
 /// Opens a batch of which the record number `bad` is forged, if there are as many.
 fn open_again(
     ours: &dyn RecordAead,
