@@ -1,11 +1,10 @@
-//! The bulk of a record: whole strides, in which AES of one overlaps with GHASH of another.
+//! The bulk of a record where registers are sixteen in number: whole strides, in which AES of
+//! one overlaps with GHASH of another.
 //!
-//! What limits CPUs with 512-bit registers is how many instructions there are besides the
-//! rounds of AES and the products, since on some of them all compete for the same units.
-//! Counters take one addition, without being put into the order of bytes; round keys stay in
-//! registers; pairs of vectors share what Karatsuba's method adds; several strides share a
-//! reduction. What was just written is not read again there: such reads wait for the writes
-//! where both are as wide as a line of the cache.
+//! Many CPUs take a carry-less product to pieces, and begin nothing else meanwhile. So what
+//! counts is how many products there are, and how many instructions at all: what goes to the
+//! stack and comes back costs twice. Half of the registers are in AES, three are sums; powers
+//! are operands in memory, and the stride that is hashed is read again where it was written.
 
 macro_rules! bulk {
     ($features:literal) => {
@@ -69,84 +68,101 @@ macro_rules! bulk {
             }
         }
 
-        /// The last round, and the exclusive or with the text: gives what it has written.
+        /// The last round, and the exclusive or with the text.
         #[inline]
         #[target_feature(enable = $features)]
-        fn apply(mut blocks: [V; VECTORS], key: V, chunk: &mut Chunk<'_, STRIDE>) -> [V; VECTORS] {
-            for (at, block) in blocks.iter_mut().enumerate() {
-                *block = xor(load(chunk.read(at * BYTES)), aesenclast(*block, key));
-                store(chunk.write(at * BYTES), *block);
+        fn apply(blocks: [V; VECTORS], key: V, chunk: &mut Chunk<'_, STRIDE>) {
+            for (at, block) in blocks.into_iter().enumerate() {
+                let text = load(chunk.read(at * BYTES));
+                store(chunk.write(at * BYTES), xor(text, aesenclast(block, key)));
             }
-            blocks
         }
 
-        /// The stride that was sealed last. Where there are as many registers it is there;
-        /// elsewhere it is read again.
-        struct Before<'a> {
-            vectors: [V; VECTORS],
-            chunk: Option<Chunk<'a, STRIDE>>,
+        /// The same place, of which the compiler does not know that: what is an operand of two
+        /// products it would otherwise keep in a register.
+        #[inline(always)]
+        fn elsewhere<T>(place: &T) -> &T {
+            let mut at: *const T = place;
+            // SAFETY: no instruction at all.
+            unsafe {
+                core::arch::asm!(
+                    "/* {0} */", inout(reg) at, options(readonly, nostack, preserves_flags)
+                );
+            }
+            // SAFETY: it still is where `place` points.
+            unsafe { &*at }
         }
 
-        impl<'a> Before<'a> {
+        /// A stride's pair of vectors, which is added to the hash in two steps.
+        #[derive(Clone, Copy)]
+        struct Pair {
+            a: V,
+            b: V,
+            /// Both halves of each block added.
+            halves: V,
+        }
+
+        impl Pair {
             #[inline]
             #[target_feature(enable = $features)]
-            fn nothing() -> Self {
-                Self { vectors: [zero(); VECTORS], chunk: None }
+            fn new(text: [V; 2], hash: Option<V>) -> Self {
+                let [mut a, b] = [reverse(text[0]), reverse(text[1])];
+                if let Some(hash) = hash {
+                    a = xor(a, hash);
+                }
+                let (a, b) = (hold(a), hold(b));
+                Self { a, b, halves: folded([a, b]) }
+            }
+        }
+
+        /// What a stride is multiplied by. Each place is there twice.
+        struct Factors<'a> {
+            powers: [&'a [[u8; BYTES]]; 2],
+            sums: [&'a [[u8; BYTES]]; 2],
+        }
+
+        impl<'a> Factors<'a> {
+            #[inline(always)]
+            fn new(powers: &'a [u8; STRIDE], sums: &'a [u8; FOLDED]) -> Self {
+                Self {
+                    powers: [powers.as_chunks().0, elsewhere(powers).as_chunks().0],
+                    sums: [sums.as_chunks().0, elsewhere(sums).as_chunks().0],
+                }
             }
 
+            /// Adds the first or the second part of a pair's products.
             #[inline]
             #[target_feature(enable = $features)]
-            fn new(vectors: [V; VECTORS], chunk: Chunk<'a, STRIDE>) -> Self {
-                Self { vectors, chunk: Some(chunk) }
-            }
-
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn vector(&self, at: usize) -> V {
-                match &self.chunk {
-                    Some(chunk) if LANES < 4 => load(chunk.written(at * BYTES)),
-                    _ => self.vectors[at],
+            fn add(&self, sum: &mut Product, pair: Pair, number: usize, part: usize) {
+                let Pair { a, b, halves } = pair;
+                let ([powers, again], [sums, sums_again]) = (self.powers, self.sums);
+                let (first, second) = (2 * number, 2 * number + 1);
+                // One after the other, since there is a register for one.
+                let of = |factors: &[[u8; BYTES]], at: usize| load(&factors[at]);
+                if part == 0 {
+                    let low = clmul::<0x00>(a, of(powers, first));
+                    let high = clmul::<0x11>(a, of(again, first));
+                    sum.low = hold(xor(sum.low, low));
+                    sum.high = hold(xor(sum.high, high));
+                } else {
+                    let low = clmul::<0x00>(b, of(powers, second));
+                    let high = clmul::<0x11>(b, of(again, second));
+                    sum.low = hold(xor(sum.low, low));
+                    sum.high = hold(xor(sum.high, high));
+                    // Both halves of each sum belong to the middle (Karatsuba).
+                    let of_a = clmul::<0x00>(halves, of(sums, number));
+                    let of_b = clmul::<0x11>(halves, of(sums_again, number));
+                    sum.mid = hold(xor3(sum.mid, of_a, of_b));
                 }
             }
         }
 
-        /// Adds the products of a stride's pair of vectors. The middle part is that of the
-        /// halves' sums, which takes one product instead of two (Karatsuba).
+        /// The hash of a stride, from the sum of its products.
         #[inline]
         #[target_feature(enable = $features)]
-        fn add_pair(
-            sum: Product,
-            text: [V; 2],
-            pair: usize,
-            hash: V,
-            powers: &[u8; STRIDE],
-            sums: &[u8; FOLDED],
-        ) -> Product {
-            let [mut a, b] = [reverse(text[0]), reverse(text[1])];
-            if pair == 0 {
-                a = xor(a, hash);
-            }
-            let powers = powers.as_chunks().0;
-            let (of_a, of_b) = (load(&powers[2 * pair]), load(&powers[2 * pair + 1]));
-            let (halves, sums) = (folded([a, b]), load(&sums.as_chunks().0[pair]));
-            Product {
-                low: xor3(sum.low, clmul::<0x00>(a, of_a), clmul::<0x00>(b, of_b)),
-                mid: xor3(sum.mid, clmul::<0x00>(halves, sums), clmul::<0x11>(halves, sums)),
-                high: xor3(sum.high, clmul::<0x11>(a, of_a), clmul::<0x11>(b, of_b)),
-            }
-        }
-
-        /// After a stride's products: the sum, the hash and what is left of the group for the
-        /// next. At the end of a group its products are reduced.
-        #[inline]
-        #[target_feature(enable = $features)]
-        fn next(sum: Product, left: usize, group: usize) -> (Product, V, usize) {
-            if left > 1 {
-                return (sum, zero(), left - 1);
-            }
+        fn hash_of(sum: Product) -> __m128i {
             let mid = xor3(sum.mid, sum.low, sum.high);
-            let hash = fold(reduce(Product { mid, ..sum }));
-            (nothing(), from_block(hash), group)
+            fold(reduce(Product { mid, ..sum }))
         }
 
         impl<const R: usize> State<'_, R> {
@@ -154,82 +170,69 @@ macro_rules! bulk {
             #[inline]
             #[target_feature(enable = $features)]
             fn bulk<const SEAL: bool>(&mut self, data: &mut InOut<'_>) {
-                let strides = data.len() / STRIDE;
-                if strides == 0 {
-                    return;
-                }
-                if LANES < 4 {
-                    // There is no room for what follows.
-                    return self.sixteen::<SEAL>(data);
-                }
-                // At hand, where there are as many registers: to spread a round key over the
-                // widest takes as long as something of the hash.
-                let held: [V; R] = core::array::from_fn(|round| {
-                    hold(self.key(round))
-                });
-                let key = |round: usize| match LANES {
-                    4 => held[round],
-                    _ => self.key(round),
-                };
+                // Here, where nothing that is written can change them.
+                let mut data = core::mem::replace(data, InOut::in_place(&mut []));
+                let round_keys = self.round_keys;
+                let key = |round: usize| broadcast(&round_keys[round]);
+                let (powers, sums) = self.powers();
+
                 let mut counter = Counter::new(self.counter);
-                // The hash so far, for the first vector of a group, and the products since.
-                let mut hash = from_block(self.hash);
-                let mut sum = nothing();
-                // How many strides of a group are left, this one included.
-                let group = 1 + self.more.len();
-                let mut left = match strides % group {
-                    0 => group,
-                    some => some,
-                };
+                let mut hash = self.hash;
                 // When sealing, what is hashed is the stride before: this one's ciphertext is
                 // not there yet.
-                let mut before = Before::nothing();
+                let mut before: Option<Chunk<'_, STRIDE>> = None;
                 if SEAL && let Some(mut chunk) = data.take::<STRIDE>() {
                     let mut blocks = counter.stride(key(0));
                     each_round!(R, round => {
                         encrypt(&mut blocks, key(round));
                     });
-                    before = Before::new(apply(blocks, key(R - 1), &mut chunk), chunk);
+                    apply(blocks, key(R - 1), &mut chunk);
+                    before = Some(chunk);
                 }
                 while let Some(mut chunk) = data.take::<STRIDE>() {
                     let mut blocks = counter.stride(key(0));
-                    let (powers, sums) = self.powers(left);
+                    let factors = Factors::new(powers, sums);
+                    let mut sum = nothing();
+                    let mut pair = Pair { a: zero(), b: zero(), halves: zero() };
                     each_round!(R, round => {
                         encrypt(&mut blocks, key(round));
                         // Spread over the rounds; the first pair, which waits for the hash of
                         // the stride before, comes last.
-                        let step = (round - 1) * PAIRS / (R - 2);
-                        if step != round * PAIRS / (R - 2) {
-                            let pair = (step + 1) % PAIRS;
-                            let text = [2 * pair, 2 * pair + 1].map(|at| match SEAL {
-                                true => before.vector(at),
-                                false => hold(load(chunk.read(at * BYTES))),
-                            });
-                            sum = add_pair(sum, text, pair, hash, powers, sums);
+                        for step in (round - 1) * 2 * PAIRS / (R - 2)..round * 2 * PAIRS / (R - 2) {
+                            let (number, part) = ((step / 2 + 1) % PAIRS, step % 2);
+                            if part == 0 {
+                                let text = [2 * number, 2 * number + 1].map(|at| match &before {
+                                    Some(before) if SEAL => load(before.written(at * BYTES)),
+                                    _ => load(chunk.read(at * BYTES)),
+                                });
+                                let hash = from_block(hash);
+                                pair = Pair::new(text, (number == 0).then_some(hash));
+                            }
+                            factors.add(&mut sum, pair, number, part);
                         }
                     });
-                    (sum, hash, left) = next(sum, left, group);
-                    before = Before::new(apply(blocks, key(R - 1), &mut chunk), chunk);
+                    hash = hash_of(sum);
+                    apply(blocks, key(R - 1), &mut chunk);
+                    before = Some(chunk);
                 }
-                if SEAL {
-                    let (powers, sums) = self.powers(left);
-                    for pair in 0..PAIRS {
-                        let text = [2 * pair, 2 * pair + 1].map(|at| before.vector(at));
-                        sum = add_pair(sum, text, pair, hash, powers, sums);
+                if SEAL && let Some(before) = before {
+                    let factors = Factors::new(powers, sums);
+                    let mut sum = nothing();
+                    for number in 0..PAIRS {
+                        let text = [2 * number, 2 * number + 1].map(|at| load(before.written(at * BYTES)));
+                        let pair = Pair::new(text, (number == 0).then_some(from_block(hash)));
+                        factors.add(&mut sum, pair, number, 0);
+                        factors.add(&mut sum, pair, number, 1);
                     }
-                    (_, hash, _) = next(sum, left, group);
+                    hash = hash_of(sum);
                 }
-                self.hash = low(hash);
+                self.hash = hash;
                 self.counter = counter.reversed();
             }
 
-            /// The powers for a stride, and their folded halves, when `left` strides of a group
-            /// are left.
+            /// The powers for a stride, and their folded halves.
             #[inline(always)]
-            fn powers(&self, left: usize) -> (&[u8; STRIDE], &[u8; FOLDED]) {
-                if let Some(Powers { powers, sums }) = left.checked_sub(2).and_then(|at| self.more.get(at)) {
-                    return (powers, sums);
-                }
+            fn powers(&self) -> (&[u8; STRIDE], &[u8; FOLDED]) {
                 const { assert!(VECTORS * LANES < POWERS) };
                 let powers = self.powers.as_flattened()[16 * (POWERS - VECTORS * LANES)..].first_chunk();
                 let sums = self.sums.as_flattened().first_chunk();

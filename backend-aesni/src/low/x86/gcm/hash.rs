@@ -121,52 +121,6 @@ macro_rules! hash {
             }
         }
 
-        impl<const R: usize> Key<R> {
-            /// Makes the powers for strides that are not the last of a group, if there are none
-            /// and a text of this length is worth them.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn prepare(&mut self, text_len: usize) {
-                if GROUP > 1 && text_len >= LONG && self.more.is_none() {
-                    self.more = Some(more_powers(&self.table));
-                    crate::low::wipe::traces::<SPILLS_MORE>();
-                }
-            }
-
-            #[inline]
-            fn more(&self) -> &[Powers] {
-                self.more.as_ref().map_or(&[], |more| &more.0)
-            }
-        }
-
-        /// Each stride's powers are those of the next, times the highest of a stride.
-        // Not inlined: it would be computed ahead for every record.
-        #[cold]
-        #[inline(never)]
-        #[target_feature(enable = $features)]
-        fn more_powers<const R: usize>(table: &Table<R, POWERS, SUMS>) -> Box<More> {
-            const NONE: Powers = Powers {
-                powers: [0; STRIDE],
-                sums: [0; FOLDED],
-            };
-            let mut more = Box::new(More([NONE; GROUP - 1]));
-            let mut next: [V; VECTORS] = core::array::from_fn(|at| {
-                let first = (VECTORS - at) * LANES;
-                load(chunk(&table.powers, first))
-            });
-            let top = broadcast(&table.powers[POWERS - VECTORS * LANES]);
-            for Powers { powers, sums } in &mut more.0 {
-                for (power, out) in next.iter_mut().zip(powers.as_chunks_mut().0) {
-                    *power = reduce(add_product(nothing(), *power, top));
-                    store(out, *power);
-                }
-                for (pair, out) in next.as_chunks::<2>().0.iter().zip(sums.as_chunks_mut().0) {
-                    store(out, folded(*pair));
-                }
-            }
-            more
-        }
-
         /// Both halves of each power added: of the first vector low, of the second high.
         #[inline]
         #[target_feature(enable = $features)]

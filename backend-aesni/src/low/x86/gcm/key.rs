@@ -3,15 +3,12 @@
 macro_rules! key {
     (
         features: $features:literal, token: $token:ident, detail: $detail:literal,
-        spills: [$spills128:literal, $spills256:literal], powers: $powers:expr, group: $group:literal
+        spills: [$spills128:literal, $spills256:literal], powers: $powers:expr $(, with: $more:ident)?
     ) => {
         /// Bytes in a stride.
         const STRIDE: usize = VECTORS * BYTES;
         /// How deep frames go, in bytes, with room to spare, when a key is set up.
         const SPILLS_KEY: usize = if cfg!(debug_assertions) { 1024 } else { 256 };
-
-        /// The same when it gets more powers.
-        const SPILLS_MORE: usize = if cfg!(debug_assertions) { 6144 } else { 3072 };
 
         /// Powers of the hash key in the table: one more than the blocks of the longest last part,
         /// because the lengths follow it. That is a block longer than the longest stride: a
@@ -23,38 +20,14 @@ macro_rules! key {
         const SUMS: usize = PAIRS * LANES;
         /// Bytes of them.
         const FOLDED: usize = STRIDE / 2;
-        /// The most strides whose products are reduced together. Four would be 4 % faster than
-        /// two, and an idle connection would hold more than four KiB after a long record.
-        const GROUP: usize = $group;
-
-        /// The powers for a stride that is not the last of its group, and what is in a table's
-        /// `sums` for them.
-        #[repr(C, align(64))]
-        struct Powers {
-            powers: [u8; STRIDE],
-            sums: [u8; FOLDED],
-        }
-
-        /// The powers for the strides of a group but the last, from that before it on.
-        struct More([Powers; GROUP - 1]);
-
-        impl Drop for More {
-            fn drop(&mut self) {
-                for Powers { powers, sums } in &mut self.0 {
-                    crate::low::wipe::bytes(powers);
-                    crate::low::wipe::bytes(sums);
-                }
-            }
-        }
-
         pub(crate) struct Aes128Gcm(Key<11>, cpu::$token);
         pub(crate) struct Aes256Gcm(Key<15>, cpu::$token);
 
-        /// An expanded key. What makes long records faster is there from the first of them on:
-        /// a connection without any is spared the memory.
+        /// An expanded key. What makes long records faster, if anything does, is there from the
+        /// first of them on: a connection without any is spared the memory.
         struct Key<const R: usize> {
             table: Table<R, POWERS, SUMS>,
-            more: Option<Box<More>>,
+            $($more: Option<Box<More>>,)?
         }
 
         macro_rules! algorithm {
@@ -72,7 +45,7 @@ macro_rules! key {
                             powers: [[0; 16]; POWERS],
                             sums: [[0; 16]; SUMS],
                         };
-                        Self(Key { table, more: None }, token)
+                        Self(Key { table, $($more: None,)? }, token)
                     }
 
                     fn set_key(&mut self, key: &Self::Key) {

@@ -19,7 +19,7 @@ macro_rules! masked {
 
         use crypto_api::{OpenRecord, SealRecord};
 
-        use crate::low::x86::gcm::{LONG, Table, spills};
+        use crate::low::x86::gcm::{Table, more::LONG, spills};
         use crate::low::x86::{aes, aes::Block, wide128, $($wide)::+::*};
         use crate::low::cpu;
         use crate::low::inout::{Chunk, InOut};
@@ -32,9 +32,10 @@ macro_rules! masked {
 
         key! {
             features: $features, token: $token, detail: $detail,
-            spills: [$spills128, $spills256], powers: 20, group: $group
+            spills: [$spills128, $spills256], powers: 20, with: more
         }
         hash! { $features }
+        more! { $features, group: $group }
         strides! { $features }
         tail! { $features }
 

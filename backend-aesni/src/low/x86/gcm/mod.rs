@@ -18,9 +18,6 @@
 use super::aes::Block;
 use crate::low::wipe;
 
-/// Bytes of text that are worth more powers.
-const LONG: usize = 4096;
-
 /// An expanded key: `R` round keys, `P` powers of the hash key, and `S` blocks for their folded
 /// halves.
 ///
@@ -67,7 +64,7 @@ mod key;
 #[macro_use]
 mod masked;
 #[macro_use]
-mod sixteen;
+mod more;
 #[macro_use]
 mod strides;
 #[macro_use]
@@ -87,13 +84,13 @@ macro_rules! kernel {
     (
         features: $features:literal, token: $token:ident, wide: $($wide:ident)::+, detail: $detail:literal,
         spills: [$spills128:literal, $spills256:literal],
-        stride: $vectors:literal, group: $group:literal, tails: [$($tail:literal),+ $(,)?]
+        stride: $vectors:literal, tails: [$($tail:literal),+ $(,)?]
     ) => {
         use core::arch::x86_64::*;
 
         use crypto_api::{OpenRecord, SealRecord};
 
-        use crate::low::x86::gcm::{LONG, Table, spills};
+        use crate::low::x86::gcm::{Table, spills};
         use crate::low::x86::{aes, aes::Block, wide128, $($wide)::+::*};
         use crate::low::cpu;
         use crate::low::inout::{Chunk, InOut};
@@ -103,11 +100,10 @@ macro_rules! kernel {
         const VECTORS: usize = $vectors;
         key! {
             features: $features, token: $token, detail: $detail,
-            spills: [$spills128, $spills256], powers: VECTORS * LANES + 2, group: $group
+            spills: [$spills128, $spills256], powers: VECTORS * LANES + 2
         }
         hash! { $features }
         bulk! { $features }
-        sixteen! { $features }
 
         /// What the functions below share: a key, and how far the record is.
         struct State<'a, const R: usize> {
@@ -115,7 +111,6 @@ macro_rules! kernel {
             /// From the highest on.
             powers: &'a [Block; POWERS],
             sums: &'a [Block; SUMS],
-            more: &'a [Powers],
             /// Counter block of the next vector's lanes, byte-reversed.
             counter: V,
             /// The hash so far, byte-reversed.
@@ -134,7 +129,6 @@ macro_rules! kernel {
                     round_keys: &table.round_keys,
                     powers: &table.powers,
                     sums: &table.sums,
-                    more: key.more(),
                     counter,
                     hash: _mm_setzero_si128(),
                 };
@@ -308,7 +302,6 @@ macro_rules! kernel {
         ) {
             let text_len = record.plaintext_len();
             let Some((out, tag)) = record.out.split_at_mut_checked(text_len) else { return };
-            key.prepare(text_len);
             let mut state = State::new(key, nonce, record.aad);
 
             // Whole strides go from the caller's memory to the record's at once.
@@ -398,7 +391,6 @@ macro_rules! kernel {
             text: &mut [u8],
         ) -> [u8; 16] {
             let text_len = text.len();
-            key.prepare(text_len);
             let mut state = State::new(key, nonce, aad);
             let (strides, last) = text.split_at_mut(strides(text_len));
             state.bulk::<SEAL>(&mut InOut::in_place(strides));
@@ -412,7 +404,7 @@ pub(crate) mod aesni {
     kernel! {
         features: "aes,pclmulqdq,ssse3,sse4.1,avx",
         token: AesNi, wide: wide128, detail: "AES-NI, PCLMULQDQ",
-        spills: [1280, 1280], stride: 8, group: 1, tails: [1, 2, 3, 4, 5, 6, 7]
+        spills: [1280, 1280], stride: 8, tails: [1, 2, 3, 4, 5, 6, 7]
     }
 }
 
@@ -421,7 +413,7 @@ pub(crate) mod vaes {
     kernel! {
         features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq",
         token: Vaes, wide: wide256, detail: "VAES, VPCLMULQDQ on AVX2",
-        spills: [3072, 3584], stride: 6, group: 1, tails: [1, 2, 3, 4, 5]
+        spills: [3072, 3584], stride: 6, tails: [1, 2, 3, 4, 5]
     }
 }
 

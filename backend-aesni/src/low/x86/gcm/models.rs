@@ -6,7 +6,7 @@ pub(crate) mod model256 {
     kernel! {
         features: "aes,pclmulqdq,ssse3,sse4.1,avx",
         token: AesNi, wide: model::model256, detail: "a model of VAES on AVX2",
-        spills: [4096, 4096], stride: 6, group: 1, tails: [1, 2, 3, 4, 5]
+        spills: [4096, 4096], stride: 6, tails: [1, 2, 3, 4, 5]
     }
 }
 
