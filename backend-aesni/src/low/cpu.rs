@@ -90,9 +90,10 @@ mod x86 {
     }
 
     token! {
-        /// 52-bit multiply-add on 512-bit registers.
+        /// Integers in 512-bit registers. No kernel multiplies in 52 bits any more; CPUs that
+        /// have AVX-512 without that have not been measured.
         Ifma, ["ifma", "avx512", "avx2"], is_x86_feature_detected,
-        ["avx2", "avx512f", "avx512bw", "avx512vl", "avx512ifma"]
+        ["avx2", "bmi2", "avx512f", "avx512bw", "avx512vl", "avx512ifma"]
     }
 }
 #[cfg(target_arch = "x86_64")]

@@ -16,6 +16,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 pub(crate) use batch::Lanes;
 use batch::{GROUP, SHORT};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use poly1305::{Beside, PAIRS, Pairs, Twofold};
 pub(crate) use poly1305::{Blocks, Poly1305};
 
 use super::inout::InOut;
@@ -180,7 +182,7 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
 const SPILLS_KEY: usize = if cfg!(debug_assertions) { 512 } else { 128 };
 
 /// The longest group of any engine, in bytes.
-const MAX_GROUP: usize = 128;
+const MAX_GROUP: usize = 16;
 
 /// Whether ciphertext is what comes out or what goes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

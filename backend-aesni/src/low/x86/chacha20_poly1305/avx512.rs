@@ -1,12 +1,12 @@
-//! On 512-bit registers: sixteen blocks side by side, with Poly1305 in 52-bit multiply-adds.
+//! On 512-bit registers: sixteen blocks side by side, with Poly1305 in the integer units.
 
+use core::arch::asm;
 use core::arch::x86_64::*;
 use core::arch::x86_64::{_mm512_add_epi32 as add, _mm512_xor_si512 as xor};
 
-use super::ifma::{self, GROUP, Groups, Sum};
 use crate::low::chacha20_poly1305::{
-    BLOCK, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Lanes, Poly1305, State, few,
-    quarter_rounds,
+    BLOCK, Beside, Blocks, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Lanes, PAIRS,
+    Pairs, Poly1305, State, Twofold, few, quarter_rounds,
 };
 use crate::low::cpu::Ifma;
 use crate::low::inout::InOut;
@@ -16,16 +16,16 @@ const PASS: usize = 16 * BLOCK;
 
 /// How deep the frames of one record go, in bytes; of few bytes; and of a batch. More without
 /// optimisation, where registers are handed on in memory.
-const SPILLS: usize = if cfg!(debug_assertions) { 12288 } else { 9216 };
-const SPILLS_FEW: usize = 4096;
-const SPILLS_BATCH: usize = if cfg!(debug_assertions) { 16384 } else { 14336 };
+const SPILLS: usize = if cfg!(debug_assertions) { 12288 } else { 5632 };
+const SPILLS_FEW: usize = if cfg!(debug_assertions) { 4096 } else { 1536 };
+const SPILLS_BATCH: usize = if cfg!(debug_assertions) { 16384 } else { 12288 };
 
 impl Engine for Ifma {
     const DETAIL: &'static str = "AVX-512, IFMA";
     const PASS: usize = PASS;
-    const GROUP: usize = GROUP;
-    const BESIDE: usize = 10 * GROUP;
-    type Sum = Sum;
+    const GROUP: usize = 16;
+    const BESIDE: usize = PAIRS;
+    type Sum = Twofold;
 
     fn few(self, state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16] {
         // SAFETY: the token proves the features.
@@ -37,14 +37,14 @@ impl Engine for Ifma {
         state: &State,
         len: usize,
         keystream: &mut [u8; KEYSTREAM],
-        sum: &mut Sum,
+        sum: &mut Twofold,
         behind: &[u8],
     ) {
         // SAFETY: the token proves the features.
         unsafe { make_keystream(state, len, keystream, sum, behind) }
     }
 
-    fn pass(self, state: &State, text: InOut<'_>, sum: &mut Sum, ciphertext: &Ciphertext<'_>) {
+    fn pass(self, state: &State, text: InOut<'_>, sum: &mut Twofold, ciphertext: &Ciphertext<'_>) {
         // SAFETY: the token proves the features.
         unsafe { pass(state, text, sum, ciphertext) }
     }
@@ -54,7 +54,7 @@ impl Engine for Ifma {
         state: &State,
         lanes: &Lanes,
         keystream: &mut [u8],
-        sum: &mut Sum,
+        sum: &mut Twofold,
         behind: &[u8],
     ) {
         // SAFETY: the token proves the features.
@@ -66,14 +66,13 @@ impl Engine for Ifma {
         unsafe { encrypt(text, keystream) }
     }
 
-    fn add(self, sum: &mut Sum, bytes: &[u8]) {
+    fn add(self, sum: &mut Twofold, bytes: &[u8]) {
         // SAFETY: the token proves the features.
         unsafe { authenticate(sum, bytes) }
     }
 
-    fn finish(self, sum: Sum) -> Poly1305 {
-        // SAFETY: the token proves the features.
-        unsafe { ifma::finish(&sum) }
+    fn finish(self, mut sum: Twofold) -> Poly1305 {
+        sum.plain().clone()
     }
 
     fn wipe(self) {
@@ -127,51 +126,139 @@ fn rotate_7(v: __m512i) -> __m512i {
     _mm512_rol_epi32::<7>(v)
 }
 
-/// A register for each word of the state, a lane for each of sixteen blocks: of `lanes`, or
-/// those that follow the state.
-///
-/// Every double round adds one of `groups`.
+/// Keeps what comes before in front of what comes behind: the compiler would put all of the
+/// integer units' work behind all of the vector units', out of the CPU's sight.
 #[inline]
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512ifma")]
-fn sixteen_blocks(
-    State(words): &State,
-    lanes: Option<&Lanes>,
-    groups: &mut Groups<'_>,
-) -> [__m512i; 16] {
-    let mut start = [_mm512_setzero_si512(); 16];
-    for (register, word) in start.iter_mut().zip(words) {
-        *register = _mm512_set1_epi32(word.cast_signed());
+#[target_feature(enable = "avx512f")]
+fn hold([a, b, c, d]: &mut [__m512i; 4]) {
+    // SAFETY: no instruction at all.
+    unsafe {
+        asm!(
+            "/* {0} {1} {2} {3} */",
+            inout(zmm_reg) * a,
+            inout(zmm_reg) * b,
+            inout(zmm_reg) * c,
+            inout(zmm_reg) * d,
+            options(nomem, nostack, preserves_flags),
+        );
     }
-    if let Some(Lanes(lanes)) = lanes {
-        for (register, lanes) in start[12..].iter_mut().zip(lanes) {
-            // SAFETY: as many words are readable there.
-            *register = unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) };
-        }
-    } else {
-        let counters = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        start[12] = add(start[12], counters);
-    }
+}
 
-    let mut v = start;
-    for _ in 0..10 {
-        quarter_rounds!(
-            [v[0], v[4], v[8], v[12]],
-            [v[1], v[5], v[9], v[13]],
-            [v[2], v[6], v[10], v[14]],
-            [v[3], v[7], v[11], v[15]]
+/// A quarter of each quarter round (RFC 8439, section 2.1), the one that ends with that rotation.
+macro_rules! quarter {
+    ($rotate:ident, $([$a:expr, $b:expr, $c:expr]),+) => {
+        $($a = add($a, $b);)+
+        $($c = $rotate(xor($c, $a));)+
+    };
+}
+
+/// Does `work` with `behind` beside it, in the way that suits its length, and adds it to `sum`.
+macro_rules! beside {
+    ($sum:ident, $behind:expr, |$beside:ident| $work:expr) => {
+        if let Ok(bytes) = <&[u8; PAIRS]>::try_from($behind) {
+            let $beside = Pairs::new($sum, bytes);
+            let (done, beside) = $work;
+            beside.finish($sum);
+            done
+        } else {
+            let $beside = Blocks::new($sum.plain(), $behind);
+            let (done, beside) = $work;
+            beside.finish($sum.plain());
+            done
+        }
+    };
+}
+
+/// Four words of a state, each in all lanes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn row(words: &[u32; 16], at: usize) -> [__m512i; 4] {
+    [
+        splat(&words[at]),
+        splat(&words[at + 1]),
+        splat(&words[at + 2]),
+        splat(&words[at + 3]),
+    ]
+}
+
+/// A word in all lanes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn splat(word: &u32) -> __m512i {
+    let v;
+    // The compiler would keep what it has loaded once on the stack, sixteen times as long.
+    // SAFETY: reads four bytes that the reference is valid for.
+    unsafe {
+        asm!(
+            "vpbroadcastd {v}, dword ptr [{word}]",
+            v = lateout(zmm_reg) v,
+            word = in(reg) word,
+            options(readonly, nostack, preserves_flags),
         );
-        groups.one();
-        quarter_rounds!(
-            [v[0], v[5], v[10], v[15]],
-            [v[1], v[6], v[11], v[12]],
-            [v[2], v[7], v[8], v[13]],
-            [v[3], v[4], v[9], v[14]]
-        );
-    }
-    for (register, start) in v.iter_mut().zip(start) {
-        *register = add(*register, start);
     }
     v
+}
+
+/// Keystream of sixteen blocks: in register m of array n, block n + 4 m of those whose last row
+/// is `last`: a closure, so that each use is a function of its own, which is compiled in its
+/// place. Else what goes in and out would not stay in registers.
+#[inline]
+#[target_feature(enable = "avx2,bmi2,avx512f,avx512bw,avx512vl")]
+fn sixteen_blocks<B: Beside>(
+    State(state): &State,
+    last: impl FnOnce() -> [__m512i; 4],
+    mut beside: B,
+) -> ([[__m512i; 4]; 4], B) {
+    let last = last();
+    let [mut a, mut b, mut c, mut d] = [row(state, 0), row(state, 4), row(state, 8), last];
+    macro_rules! quarters {
+        ($rotate:ident, $x:ident[$i:literal $j:literal $k:literal $l:literal]
+            += $y:ident[$m:literal $n:literal $o:literal $p:literal]
+            ^ $z:ident[$q:literal $r:literal $s:literal $t:literal]) => {
+            quarter!(
+                $rotate,
+                [$x[$i], $y[$m], $z[$q]],
+                [$x[$j], $y[$n], $z[$r]],
+                [$x[$k], $y[$o], $z[$s]],
+                [$x[$l], $y[$p], $z[$t]]
+            );
+            hold(&mut $z);
+        };
+    }
+    for round in 0..10 {
+        quarters!(rotate_16, a[0 1 2 3] += b[0 1 2 3] ^ d[0 1 2 3]);
+        beside.step(round, 0);
+        quarters!(rotate_12, c[0 1 2 3] += d[0 1 2 3] ^ b[0 1 2 3]);
+        beside.step(round, 1);
+        quarters!(rotate_8, a[0 1 2 3] += b[0 1 2 3] ^ d[0 1 2 3]);
+        beside.step(round, 2);
+        quarters!(rotate_7, c[0 1 2 3] += d[0 1 2 3] ^ b[0 1 2 3]);
+        quarters!(rotate_16, a[0 1 2 3] += b[1 2 3 0] ^ d[3 0 1 2]);
+        beside.step(round, 3);
+        quarters!(rotate_12, c[2 3 0 1] += d[3 0 1 2] ^ b[1 2 3 0]);
+        beside.step(round, 4);
+        quarters!(rotate_8, a[0 1 2 3] += b[1 2 3 0] ^ d[3 0 1 2]);
+        beside.step(round, 5);
+        quarters!(rotate_7, c[2 3 0 1] += d[3 0 1 2] ^ b[1 2 3 0]);
+    }
+    let mut rows = [a, b, c, d];
+    let starts = [row(state, 0), row(state, 4), row(state, 8), last];
+    for ((n, row), start) in rows.iter_mut().enumerate().zip(starts) {
+        for (register, start) in row.iter_mut().zip(start) {
+            *register = add(*register, start);
+        }
+        *row = words(*row);
+        hold(row);
+        beside.step(10, n);
+    }
+    let [a, b, c, d] = rows;
+    let blocks = [
+        lanes([a[0], b[0], c[0], d[0]]),
+        lanes([a[1], b[1], c[1], d[1]]),
+        lanes([a[2], b[2], c[2], d[2]]),
+        lanes([a[3], b[3], c[3], d[3]]),
+    ];
+    (blocks, beside)
 }
 
 /// From four rows of four states to four whole states: lanes of 128 bits change places.
@@ -204,31 +291,16 @@ fn words([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
     ]
 }
 
-/// From a register for each word to a register for each block. Their order is 0, 4, 8, 12,
-/// 1, 5 and so on.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn transpose(v: [__m512i; 16]) -> [[__m512i; 4]; 4] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = v;
-    let rows = [
-        words([a, b, c, d]),
-        words([e, f, g, h]),
-        words([i, j, k, l]),
-        words([m, n, o, p]),
-    ];
-    [
-        lanes([rows[0][0], rows[1][0], rows[2][0], rows[3][0]]),
-        lanes([rows[0][1], rows[1][1], rows[2][1], rows[3][1]]),
-        lanes([rows[0][2], rows[1][2], rows[2][2], rows[3][2]]),
-        lanes([rows[0][3], rows[1][3], rows[2][3], rows[3][3]]),
-    ]
-}
-
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512ifma")]
-fn pass(state: &State, mut text: InOut<'_>, sum: &mut Sum, ciphertext: &Ciphertext<'_>) {
-    let mut groups = Groups::new(sum, ciphertext.of(text.input()));
-    let keystream = transpose(sixteen_blocks(state, None, &mut groups));
-    groups.finish(sum);
+#[target_feature(enable = "avx2,bmi2,avx512f,avx512bw,avx512vl")]
+fn pass(state: &State, mut text: InOut<'_>, sum: &mut Twofold, ciphertext: &Ciphertext<'_>) {
+    let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    let last = || {
+        let mut last = row(&state.0, 12);
+        last[0] = add(last[0], lanes);
+        last
+    };
+    let behind = ciphertext.of(text.input());
+    let keystream = beside!(sum, behind, |beside| sixteen_blocks(state, last, beside));
     let mut text = text.take::<PASS>().expect("a pass");
     for (n, blocks) in keystream.into_iter().enumerate() {
         for (quarter, key) in blocks.into_iter().enumerate() {
@@ -239,39 +311,44 @@ fn pass(state: &State, mut text: InOut<'_>, sum: &mut Sum, ciphertext: &Cipherte
     }
 }
 
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512ifma")]
+#[target_feature(enable = "avx2,bmi2,avx512f,avx512bw,avx512vl")]
 fn make_keystream(
     state: &State,
     len: usize,
     keystream: &mut [u8; KEYSTREAM],
-    sum: &mut Sum,
+    sum: &mut Twofold,
     behind: &[u8],
 ) {
-    let blocks = len.div_ceil(BLOCK);
-    if blocks > 8 {
-        return blocks_of_lanes(state, &Lanes::following(state), keystream, sum, behind);
+    match len.div_ceil(BLOCK) {
+        0..=4 => beside!(sum, behind, |beside| quads::<1, _>(
+            state, keystream, beside
+        )),
+        5..=8 => beside!(sum, behind, |beside| quads::<2, _>(
+            state, keystream, beside
+        )),
+        _ => blocks_of_lanes(state, &Lanes::following(state), keystream, sum, behind),
     }
-    let mut groups = Groups::new(sum, behind);
-    match blocks {
-        0..=4 => quads::<1>(state, keystream, &mut groups),
-        _ => quads::<2>(state, keystream, &mut groups),
-    }
-    groups.finish(sum);
 }
 
 // Called wherever no text is at hand, so that it is compiled once, in place.
 #[inline(never)]
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512ifma")]
+#[target_feature(enable = "avx2,bmi2,avx512f,avx512bw,avx512vl")]
 fn blocks_of_lanes(
     state: &State,
     lanes: &Lanes,
     keystream: &mut [u8],
-    sum: &mut Sum,
+    sum: &mut Twofold,
     behind: &[u8],
 ) {
-    let mut groups = Groups::new(sum, behind);
-    let blocks = transpose(sixteen_blocks(state, Some(lanes), &mut groups));
-    groups.finish(sum);
+    let last = || {
+        let mut last = [_mm512_setzero_si512(); 4];
+        for (register, lanes) in last.iter_mut().zip(&lanes.0) {
+            // SAFETY: as many words are readable there.
+            *register = unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) };
+        }
+        last
+    };
+    let blocks = beside!(sum, behind, |beside| sixteen_blocks(state, last, beside));
     let (chunks, _) = keystream.as_chunks_mut::<BLOCK>();
     for (n, blocks) in blocks.into_iter().enumerate() {
         for (chunk, block) in chunks.iter_mut().skip(n).step_by(4).zip(blocks) {
@@ -280,7 +357,7 @@ fn blocks_of_lanes(
     }
 }
 
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512ifma")]
+#[target_feature(enable = "avx2,bmi2,avx512f,avx512bw,avx512vl")]
 fn encrypt(text: &mut [u8], keystream: &[u8]) {
     // Else plaintext would stay.
     assert!(text.len() <= keystream.len());
@@ -297,8 +374,8 @@ fn encrypt(text: &mut [u8], keystream: &[u8]) {
 /// Keystream of `N` times four blocks: a register for each row of four states, which takes
 /// fewer instructions than sixteen blocks.
 #[inline]
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512ifma")]
-fn quads<const N: usize>(state: &State, keystream: &mut [u8], groups: &mut Groups<'_>) {
+#[target_feature(enable = "avx2,bmi2,avx512f,avx512bw,avx512vl")]
+fn quads<const N: usize, B: Beside>(state: &State, keystream: &mut [u8], mut beside: B) -> ((), B) {
     let row = |n: usize| {
         let [a, b, c, d] = [0, 1, 2, 3].map(|word| state.0[4 * n + word].cast_signed());
         _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d))
@@ -311,7 +388,7 @@ fn quads<const N: usize>(state: &State, keystream: &mut [u8], groups: &mut Group
     }
 
     let mut v = start;
-    for _ in 0..10 {
+    for round in 0..10 {
         for [a, b, c, d] in &mut v {
             quarter_rounds!([*a, *b, *c, *d]);
             // Diagonals become columns. The second row is the last to be ready, so it stays.
@@ -319,14 +396,16 @@ fn quads<const N: usize>(state: &State, keystream: &mut [u8], groups: &mut Group
             *c = _mm512_shuffle_epi32::<0x39>(*c);
             *d = _mm512_shuffle_epi32::<0x4e>(*d);
         }
-        groups.one();
+        (0..3).for_each(|step| beside.step(round, step));
         for [a, b, c, d] in &mut v {
             quarter_rounds!([*a, *b, *c, *d]);
             *a = _mm512_shuffle_epi32::<0x39>(*a);
             *c = _mm512_shuffle_epi32::<0x93>(*c);
             *d = _mm512_shuffle_epi32::<0x4e>(*d);
         }
+        (3..6).for_each(|step| beside.step(round, step));
     }
+    (0..4).for_each(|step| beside.step(10, step));
 
     let mut chunks = keystream.as_chunks_mut::<BLOCK>().0.iter_mut();
     for (v, start) in v.into_iter().zip(start) {
@@ -336,20 +415,30 @@ fn quads<const N: usize>(state: &State, keystream: &mut [u8], groups: &mut Group
             store(chunk, state);
         }
     }
+    ((), beside)
 }
 
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512ifma")]
+#[target_feature(enable = "avx2,bmi2,avx512f,avx512bw,avx512vl")]
 fn seal_or_open_few(state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16] {
     let mut keystream = Keystream([0; BLOCK + FEW]);
     if text.len() <= 3 * BLOCK {
-        quads::<1>(state, &mut keystream.0, &mut Groups::none());
+        quads::<1, _>(state, &mut keystream.0, Blocks::none());
     } else {
-        quads::<2>(state, &mut keystream.0, &mut Groups::none());
+        quads::<2, _>(state, &mut keystream.0, Blocks::none());
     }
     few(&keystream, aad, text, direction)
 }
 
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512ifma")]
-fn authenticate(sum: &mut Sum, bytes: &[u8]) {
-    Groups::new(sum, bytes).finish(sum);
+#[target_feature(enable = "avx2,bmi2,avx512f,avx512bw,avx512vl")]
+fn authenticate(sum: &mut Twofold, bytes: &[u8]) {
+    let (pieces, rest) = bytes.as_chunks::<PAIRS>();
+    for piece in pieces {
+        let mut pairs = Pairs::new(sum, piece);
+        for at in 0..PAIRS / 32 {
+            pairs.first(at);
+            pairs.second(at);
+        }
+        pairs.finish(sum);
+    }
+    sum.plain().padded(rest);
 }
