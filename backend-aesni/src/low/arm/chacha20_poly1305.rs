@@ -16,7 +16,6 @@ const PASS: usize = 4 * BLOCK;
 impl Engine for Neon {
     const DETAIL: &'static str = "NEON";
     const PASS: usize = PASS;
-    const GROUP: usize = 16;
     const BESIDE: usize = 20 * 16;
     type Sum = Poly1305;
 
@@ -198,7 +197,7 @@ fn transpose([a, b, c, d]: [uint32x4_t; 4]) -> [uint8x16_t; 4] {
 
 #[target_feature(enable = "neon")]
 fn pass(state: &State, mut text: InOut<'_>, sum: &mut Poly1305, ciphertext: &Ciphertext<'_>) {
-    let mut blocks = Blocks::new(sum, ciphertext.of(text.input()));
+    let mut blocks = Blocks::new(sum, ciphertext.of(text.input(), PASS));
     let keystream = four_blocks(state, None, &mut blocks);
     blocks.finish(sum);
     let mut text = text.take::<PASS>().expect("a pass");

@@ -22,9 +22,20 @@ pub(super) const GROUP: usize = 16;
 /// Words 12 to 15 of up to sixteen states: the counter and the nonce, which differ.
 pub(crate) struct Lanes(pub(crate) [[u32; 16]; 4]);
 
-#[cfg(target_arch = "x86_64")]
 impl Lanes {
+    /// Block 0, and those from block `next` on.
+    #[inline]
+    pub(crate) fn starting(State(words): &State, next: u32) -> Self {
+        let [.., counter, a, b, c] = *words;
+        let counters = array::from_fn(|lane| match lane as u32 {
+            0 => counter,
+            lane => next.wrapping_add(lane - 1),
+        });
+        Self([counters, [a; 16], [b; 16], [c; 16]])
+    }
+
     /// The blocks that follow a state.
+    #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(crate) fn following(State(words): &State) -> Self {
         let [.., counter, a, b, c] = *words;
@@ -195,7 +206,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
             match done {
                 [] => _ = source.fill(self.engine, keystream, &mut sum, &[]),
                 [.., before] => {
-                    let behind = &before.text[..whole::<E>(before.text.len())];
+                    let behind = &before.text[..whole(before.text.len())];
                     let rest = source.fill(self.engine, keystream, &mut sum, behind);
                     added = behind.len() - rest.len();
                     if !self.close::<SEAL>(before, sum, added, last) {
@@ -230,7 +241,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         keystream: &Buffer<{ BLOCK + SHORT }>,
     ) -> bool {
         let text = &mut *record.text;
-        let (groups, rest) = text.split_at(whole::<E>(text.len()));
+        let (groups, rest) = text.split_at(whole(text.len()));
         self.engine.add(&mut sum, &groups[added..]);
         let mut sum = self.engine.finish(sum);
         sum.padded(rest);

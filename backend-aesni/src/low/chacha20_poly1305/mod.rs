@@ -1,15 +1,15 @@
 //! ChaCha20-Poly1305 (RFC 8439) as TLS uses it, over any vector unit.
 //!
 //! An [`Engine`] makes keystream for many blocks at once and authenticates meanwhile; what is
-//! here cuts a record into such passes. Block 0 holds the authenticator's key, so the first
-//! pass only makes keystream: for block 0, and for as much text as the pass has room for.
-//! Every other pass authenticates one piece of ciphertext while it makes keystream for another:
-//! the piece before it when sealing, its own piece when opening.
+//! here cuts a record into such passes. Block 0 holds the authenticator's key, so nothing can
+//! be authenticated beside the keystream that is made first. When sealing that is a whole pass,
+//! for block 0 and the text's front: what has to be authenticated next. When opening it is no
+//! more than needed, block 0 and the text's back, where that is short: all ciphertext is there
+//! already. Every other pass authenticates one piece of ciphertext while it makes keystream for
+//! another: the piece before it when sealing, its own piece when opening.
 
 mod batch;
 mod poly1305;
-
-use core::ops::Range;
 
 use crypto_api::{NONCE_LEN, OpenRecord, SealRecord};
 use zeroize::{Zeroize, Zeroizing};
@@ -17,7 +17,7 @@ use zeroize::{Zeroize, Zeroizing};
 pub(crate) use batch::Lanes;
 use batch::{GROUP, SHORT};
 #[cfg(target_arch = "x86_64")]
-pub(crate) use poly1305::{Beside, PAIRS, Pairs, Twofold};
+pub(crate) use poly1305::{Beside, Halves, Nothing, PAIRS, Pairs, Twofold};
 pub(crate) use poly1305::{Blocks, Poly1305};
 
 use super::inout::InOut;
@@ -103,17 +103,17 @@ impl<const N: usize> Drop for Keystream<N> {
 pub(crate) enum Ciphertext<'a> {
     /// These.
     Behind(&'a [u8]),
-    /// A range of the pass's own input, before it is overwritten.
-    Own(Range<usize>),
+    /// The pass's own input, before it is overwritten.
+    Own,
 }
 
 impl Ciphertext<'_> {
-    /// The bytes, given the input of the pass.
+    /// The bytes, given the text of a pass of `len` bytes.
     #[inline]
-    pub(crate) fn of<'s>(&'s self, input: &'s [u8]) -> &'s [u8] {
+    pub(crate) fn of<'s>(&'s self, text: &'s [u8], len: usize) -> &'s [u8] {
         match self {
             Self::Behind(bytes) => bytes,
-            Self::Own(range) => &input[range.clone()],
+            Self::Own => &text[..len],
         }
     }
 }
@@ -124,8 +124,8 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
     const DETAIL: &'static str;
     /// Bytes of keystream that one pass makes, [`KEYSTREAM`] at the most.
     const PASS: usize;
-    /// Bytes are added to a sum in multiples of this length, [`MAX_GROUP`] at the most.
-    const GROUP: usize;
+    /// Bytes of keystream that opening starts with at the most, block 0 among them.
+    const START: usize = Self::PASS;
     /// Bytes that are added beside a pass and take no time of their own.
     const BESIDE: usize;
     /// A sum in the form that many bytes are added to.
@@ -133,6 +133,20 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
 
     /// Seals or opens up to [`FEW`] bytes of text in place, and returns their tag.
     fn few(self, state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16];
+
+    /// Makes block 0 and those from block `next` on, `len` bytes altogether or more,
+    /// [`PASS`](Engine::PASS) at the most.
+    fn start(self, state: &State, next: u32, _len: usize, keystream: &mut [u8; KEYSTREAM]) {
+        let mut nothing = Self::Sum::from(Poly1305::new(&[0; BLOCK]));
+        let lanes = Lanes::starting(state, next);
+        self.blocks(
+            state,
+            &lanes,
+            &mut keystream[..Self::PASS],
+            &mut nothing,
+            &[],
+        );
+    }
 
     /// Makes the first `len` bytes of keystream or more, [`PASS`](Engine::PASS) at the most;
     /// meanwhile adds `behind` to `sum`.
@@ -162,7 +176,7 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
     /// Encrypts `text`, which is not longer than `keystream`.
     fn xor(self, text: &mut [u8], keystream: &[u8]);
 
-    /// Adds `bytes`, whole groups, to `sum`.
+    /// Adds `bytes`, whole blocks of 16, to `sum`.
     fn add(self, sum: &mut Self::Sum, bytes: &[u8]);
 
     /// The sum in its plain form.
@@ -180,9 +194,6 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
 
 /// How deep the copying of a key goes, in bytes: into registers alone where that is optimised.
 const SPILLS_KEY: usize = if cfg!(debug_assertions) { 512 } else { 128 };
-
-/// The longest group of any engine, in bytes.
-const MAX_GROUP: usize = 16;
 
 /// Whether ciphertext is what comes out or what goes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,12 +263,17 @@ pub(crate) struct ChaCha20Poly1305<E> {
 }
 
 impl<E: Engine> ChaCha20Poly1305<E> {
-    /// Makes keystream from block 0 on and starts the sum of a record with its AAD.
-    fn start(&self, state: &mut State, keystream: &mut Keystream<KEYSTREAM>, aad: &[u8]) -> E::Sum {
-        let mut nothing = E::Sum::from(Poly1305::new(&[0; BLOCK]));
-        self.engine
-            .keystream(state, E::PASS, &mut keystream.0, &mut nothing, &[]);
-        state.skip(E::PASS);
+    /// Makes `len` bytes of keystream, block 0 and those from `next` on, and starts the sum of a
+    /// record with its AAD.
+    fn start(
+        &self,
+        state: &State,
+        next: u32,
+        len: usize,
+        keystream: &mut Keystream<KEYSTREAM>,
+        aad: &[u8],
+    ) -> E::Sum {
+        self.engine.start(state, next, len, &mut keystream.0);
         let mut sum = Poly1305::new(keystream.0.split_at(BLOCK).0);
         sum.padded(aad);
         E::Sum::from(sum)
@@ -304,13 +320,13 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         record.trailer.write_to(trailer);
 
         let mut keystream = Keystream([0; KEYSTREAM]);
-        let mut sum = self.start(&mut state, &mut keystream, record.aad);
-        xor(&mut text[..first], &keystream.0[BLOCK..]);
+        let mut sum = self.start(&state, 1, BLOCK + first, &mut keystream, record.aad);
+        state.skip(BLOCK + first);
+        self.engine.xor(&mut text[..first], &keystream.0[BLOCK..]);
         let (mut at, mut added) = (first, 0);
         while len - at >= E::PASS {
             let (before, behind) = text.split_at_mut(at);
-            let ready = whole::<E>(at);
-            let ciphertext = Ciphertext::Behind(&before[added..ready]);
+            let ciphertext = Ciphertext::Behind(&before[added..at]);
             let to = &mut behind[..E::PASS];
             let text = match direct.get(at..at + E::PASS) {
                 Some(from) => InOut::between(from, to),
@@ -318,23 +334,22 @@ impl<E: Engine> ChaCha20Poly1305<E> {
             };
             self.engine.pass(&state, text, &mut sum, &ciphertext);
             state.skip(E::PASS);
-            (at, added) = (at + E::PASS, ready);
+            (at, added) = (at + E::PASS, at);
         }
         if at < len {
             let (before, behind) = text.split_at_mut(at);
-            let ready = whole::<E>(at);
             self.engine.keystream(
                 &state,
                 behind.len(),
                 &mut keystream.0,
                 &mut sum,
-                &before[added..ready],
+                &before[added..],
             );
-            xor(behind, &keystream.0);
-            added = ready;
+            self.engine.xor(behind, &keystream.0);
+            added = at;
         }
-        let (groups, last) = text[added..].split_at(whole::<E>(len) - added);
-        self.engine.add(&mut sum, groups);
+        let (blocks, last) = text[added..].split_at(whole(len - added));
+        self.engine.add(&mut sum, blocks);
         let mut sum = self.engine.finish(sum);
         sum.padded(last);
         tag.copy_from_slice(&sum.tag(record.aad.len(), len));
@@ -347,35 +362,36 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         let (text, tag) = split_tag::<Self>(record.in_out);
         let aad = record.aad;
         let len = text.len();
-        let end = whole::<E>(len);
-        // What fills no group is added last, but decrypted before that.
-        let mut last = [0; MAX_GROUP];
-        let last = &mut last[..len - end];
-        last.copy_from_slice(&text[end..]);
+        let (passes, back) = text.split_at_mut(len - len % E::PASS);
+        let (blocks, last) = back.split_at(whole(back.len()));
 
         let mut keystream = Keystream([0; KEYSTREAM]);
-        let mut sum = self.start(&mut state, &mut keystream, aad);
-        let mut at = len.min(E::PASS - BLOCK);
-        let mut added = at.next_multiple_of(E::GROUP).min(end);
-        self.engine.add(&mut sum, &text[..added]);
-        xor(&mut text[..at], &keystream.0[BLOCK..]);
-        while len - at >= E::PASS {
-            let next = at + E::PASS;
-            let ready = next.next_multiple_of(E::GROUP).min(end);
-            let ciphertext = Ciphertext::Own(added - at..ready - at);
-            let text = InOut::in_place(&mut text[at..]);
-            self.engine.pass(&state, text, &mut sum, &ciphertext);
+        // What is made for the text's back at once, so that it need not be later on.
+        let early = match BLOCK + back.len() {
+            all if all <= E::START => all,
+            _ => BLOCK,
+        };
+        // Less than 2^32: `open` refuses longer records.
+        let next = 1 + (passes.len() / BLOCK) as u32;
+        let mut sum = self.start(&state, next, early, &mut keystream, aad);
+        state.skip(BLOCK);
+        for pass in passes.chunks_exact_mut(E::PASS) {
+            let text = InOut::in_place(pass);
+            self.engine.pass(&state, text, &mut sum, &Ciphertext::Own);
             state.skip(E::PASS);
-            (at, added) = (next, ready);
         }
-        if at < len {
-            let behind = &text[added..end];
+        let keystream = if early > BLOCK || back.is_empty() {
+            self.engine.add(&mut sum, blocks);
+            &keystream.0[BLOCK..]
+        } else {
+            let keystream = &mut keystream.0;
             self.engine
-                .keystream(&state, len - at, &mut keystream.0, &mut sum, behind);
-            xor(&mut text[at..], &keystream.0);
-        }
+                .keystream(&state, back.len(), keystream, &mut sum, blocks);
+            &keystream[..]
+        };
         let mut sum = self.engine.finish(sum);
         sum.padded(last);
+        self.engine.xor(back, keystream);
         verify::tag::<16>(&mut sum.tag(aad.len(), len), tag)
     }
 }
@@ -392,15 +408,15 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         for piece in text.chunks_mut(E::PASS) {
             self.engine
                 .keystream(&state, piece.len(), &mut keystream.0, &mut nothing, &[]);
-            xor(piece, &keystream.0);
+            self.engine.xor(piece, &keystream.0);
             state.skip(E::PASS);
         }
     }
 }
 
-/// `len` without what fills no group.
-fn whole<E: Engine>(len: usize) -> usize {
-    len - len % E::GROUP
+/// `len` without what fills no block of the sum.
+fn whole(len: usize) -> usize {
+    len - len % 16
 }
 
 impl<E: Engine> Kernel for ChaCha20Poly1305<E> {

@@ -208,21 +208,25 @@ pub(crate) const PAIRS: usize = 2 * HALF * 16;
 #[cfg(target_arch = "x86_64")]
 pub(crate) struct Twofold {
     plain: Poly1305,
-    /// `r^32`: what the first half of a piece lacks. Made when first needed.
-    power: Option<[u64; 3]>,
+    /// `r^16` and `r^32`: what the first part of a piece lacks, by how long the second is. Made
+    /// when first needed.
+    powers: Option<[[u64; 3]; 2]>,
 }
 
 #[cfg(target_arch = "x86_64")]
 impl From<Poly1305> for Twofold {
     fn from(plain: Poly1305) -> Self {
-        Self { plain, power: None }
+        Self {
+            plain,
+            powers: None,
+        }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Drop for Twofold {
     fn drop(&mut self) {
-        self.power.zeroize();
+        self.powers.zeroize();
     }
 }
 
@@ -234,18 +238,30 @@ impl Twofold {
         &mut self.plain
     }
 
-    /// Makes what [`Pairs`] need.
+    /// What `Halves` and `Pairs` need.
     #[inline(always)]
-    fn power(&mut self) -> [u64; 3] {
-        if let Some(power) = self.power {
-            return power;
+    fn powers(&mut self) -> [[u64; 3]; 2] {
+        if let Some(powers) = self.powers {
+            return powers;
         }
         let [low, high] = self.plain.polynomial.r.r;
         let mut power = [low, high, 0];
-        for _ in 0..HALF.ilog2() {
+        for _ in 0..4 {
             power = product(power, power);
         }
-        *self.power.insert(power)
+        *self.powers.insert([power, product(power, power)])
+    }
+
+    /// Becomes `first power + second`.
+    #[inline(always)]
+    fn join(&mut self, first: [u64; 3], power: [u64; 3], second: [u64; 3]) {
+        let number = |[low, high, _]: [u64; 3]| u128::from(low) | u128::from(high) << 64;
+        let (a, b) = (product(first, power), second);
+        let (low, carry) = number(a).overflowing_add(number(b));
+        let top = a[2] + b[2] + u64::from(carry);
+        let (low, carry) = low.overflowing_add(u128::from((top >> 2) * 5));
+        let top = (top & 3) + u64::from(carry);
+        self.plain.polynomial.h = [low as u64, (low >> 64) as u64, top];
     }
 }
 
@@ -297,7 +313,7 @@ impl<'a> Pairs<'a> {
             first: sum.plain.polynomial.h,
             second: [0; 3],
             r: sum.plain.polynomial.r,
-            power: sum.power(),
+            power: sum.powers()[1],
             blocks,
         }
     }
@@ -321,14 +337,101 @@ impl<'a> Pairs<'a> {
     /// Gives `sum` what it is when all are added.
     #[inline(always)]
     pub(crate) fn finish(self, sum: &mut Twofold) {
-        let number = |[low, high, _]: [u64; 3]| u128::from(low) | u128::from(high) << 64;
-        let (a, b) = (product(self.first, self.power), self.second);
-        let (low, carry) = number(a).overflowing_add(number(b));
-        let top = a[2] + b[2] + u64::from(carry);
-        let (low, carry) = low.overflowing_add(u128::from((top >> 2) * 5));
-        let top = (top & 3) + u64::from(carry);
-        sum.plain.polynomial.h = [low as u64, (low >> 64) as u64, top];
+        sum.join(self.first, self.power, self.second);
     }
+}
+
+/// The same of up to [`PAIRS`] bytes, which are cut where that suits their length.
+#[cfg(target_arch = "x86_64")]
+pub(crate) struct Halves<'a> {
+    first: [u64; 3],
+    second: [u64; 3],
+    r: Key,
+    firsts: core::slice::Iter<'a, [u8; 16]>,
+    seconds: core::slice::Iter<'a, [u8; 16]>,
+    /// What the first part lacks, unless there is no second.
+    power: Option<[u64; 3]>,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<'a> Halves<'a> {
+    /// The whole blocks of `bytes`, for `sum`.
+    #[inline(always)]
+    pub(crate) fn new(sum: &mut Twofold, bytes: &'a [u8]) -> Self {
+        let (blocks, _) = bytes.as_chunks();
+        // Few blocks are added before a power is made, or a product.
+        let (second, power) = match blocks.len() {
+            0..24 => (0, None),
+            24..40 if sum.powers.is_none() => (0, None),
+            24..48 => (16, Some(sum.powers()[0])),
+            _ => (32, Some(sum.powers()[1])),
+        };
+        let (firsts, seconds) = blocks.split_at(blocks.len() - second);
+        Self {
+            first: sum.plain.polynomial.h,
+            second: [0; 3],
+            r: sum.plain.polynomial.r,
+            firsts: firsts.iter(),
+            seconds: seconds.iter(),
+            power,
+        }
+    }
+
+    /// Adds one more block of the first part if there is one, and says whether.
+    #[inline(always)]
+    fn first(&mut self) -> bool {
+        let Some(block) = self.firsts.next() else {
+            return false;
+        };
+        hold(&mut self.first);
+        self.first = self.r.step(self.first, u128::from_le_bytes(*block), ABOVE);
+        true
+    }
+
+    /// The same of the second part.
+    #[inline(always)]
+    fn second(&mut self) -> bool {
+        let Some(block) = self.seconds.next() else {
+            return false;
+        };
+        hold(&mut self.second);
+        self.second = self.r.step(self.second, u128::from_le_bytes(*block), ABOVE);
+        true
+    }
+
+    /// Adds those that are left, and gives `sum` what it is now.
+    #[inline(always)]
+    pub(crate) fn finish(mut self, sum: &mut Twofold) {
+        while self.first() & self.second() {}
+        while self.first() {}
+        while self.second() {}
+        match self.power {
+            Some(power) => sum.join(self.first, power, self.second),
+            None => sum.plain.polynomial.h = self.first,
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Beside for Halves<'_> {
+    #[inline(always)]
+    fn step(&mut self, _: usize, step: usize) {
+        if step.is_multiple_of(2) {
+            self.first();
+        } else {
+            self.second();
+        }
+    }
+}
+
+/// What is done where nothing is to be done.
+#[cfg(target_arch = "x86_64")]
+pub(crate) struct Nothing;
+
+#[cfg(target_arch = "x86_64")]
+impl Beside for Nothing {
+    #[inline(always)]
+    fn step(&mut self, _: usize, _: usize) {}
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -343,16 +446,6 @@ impl Beside for Pairs<'_> {
             3 => self.second(at + 1),
             4 => self.first(at + 2),
             _ => self.second(at + 2),
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Beside for Blocks<'_> {
-    #[inline(always)]
-    fn step(&mut self, _: usize, step: usize) {
-        if step.is_multiple_of(2) {
-            self.one();
         }
     }
 }

@@ -21,7 +21,6 @@ const SPILLS: usize = if cfg!(debug_assertions) { 8192 } else { 4608 };
 impl Engine for Avx2 {
     const DETAIL: &'static str = "AVX2";
     const PASS: usize = PASS;
-    const GROUP: usize = 16;
     const BESIDE: usize = 30 * 16;
     type Sum = Poly1305;
 
@@ -237,7 +236,7 @@ fn halves(v: [__m256i; 16]) -> [[__m256i; 8]; 2] {
 
 #[target_feature(enable = "avx2")]
 fn pass(state: &State, mut text: InOut<'_>, sum: &mut Poly1305, ciphertext: &Ciphertext<'_>) {
-    let mut blocks = Blocks::new(sum, ciphertext.of(text.input()));
+    let mut blocks = Blocks::new(sum, ciphertext.of(text.input(), PASS));
     let keystream = halves(eight_blocks(state, None, &mut blocks));
     blocks.finish(sum);
     let mut text = text.take::<PASS>().expect("a pass");

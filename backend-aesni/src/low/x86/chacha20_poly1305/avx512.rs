@@ -5,8 +5,8 @@ use core::arch::x86_64::*;
 use core::arch::x86_64::{_mm512_add_epi32 as add, _mm512_xor_si512 as xor};
 
 use crate::low::chacha20_poly1305::{
-    BLOCK, Beside, Blocks, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Lanes, PAIRS,
-    Pairs, Poly1305, State, Twofold, few, quarter_rounds,
+    BLOCK, Beside, Ciphertext, Direction, Engine, FEW, Halves, KEYSTREAM, Keystream, Lanes,
+    Nothing, PAIRS, Pairs, Poly1305, State, Twofold, few, quarter_rounds,
 };
 use crate::low::cpu::Ifma;
 use crate::low::inout::InOut;
@@ -23,13 +23,18 @@ const SPILLS_BATCH: usize = if cfg!(debug_assertions) { 16384 } else { 12288 };
 impl Engine for Ifma {
     const DETAIL: &'static str = "AVX-512, IFMA";
     const PASS: usize = PASS;
-    const GROUP: usize = 16;
+    const START: usize = 8 * BLOCK;
     const BESIDE: usize = PAIRS;
     type Sum = Twofold;
 
     fn few(self, state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16] {
         // SAFETY: the token proves the features.
         unsafe { seal_or_open_few(state, aad, text, direction) }
+    }
+
+    fn start(self, state: &State, next: u32, len: usize, keystream: &mut [u8; KEYSTREAM]) {
+        // SAFETY: the token proves the features.
+        unsafe { start(state, next, len, keystream) }
     }
 
     fn keystream(
@@ -161,9 +166,9 @@ macro_rules! beside {
             beside.finish($sum);
             done
         } else {
-            let $beside = Blocks::new($sum.plain(), $behind);
+            let $beside = Halves::new($sum, $behind);
             let (done, beside) = $work;
-            beside.finish($sum.plain());
+            beside.finish($sum);
             done
         }
     };
@@ -299,7 +304,7 @@ fn pass(state: &State, mut text: InOut<'_>, sum: &mut Twofold, ciphertext: &Ciph
         last[0] = add(last[0], lanes);
         last
     };
-    let behind = ciphertext.of(text.input());
+    let behind = ciphertext.of(text.input(), PASS);
     let keystream = beside!(sum, behind, |beside| sixteen_blocks(state, last, beside));
     let mut text = text.take::<PASS>().expect("a pass");
     for (n, blocks) in keystream.into_iter().enumerate() {
@@ -307,6 +312,19 @@ fn pass(state: &State, mut text: InOut<'_>, sum: &mut Twofold, ciphertext: &Ciph
             let at = (n + 4 * quarter) * BLOCK;
             let bytes = xor(load(text.read(at)), key);
             store(text.write(at), bytes);
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,bmi2,avx512f,avx512bw,avx512vl")]
+fn start(state: &State, next: u32, len: usize, keystream: &mut [u8; KEYSTREAM]) {
+    match len.div_ceil(BLOCK) {
+        0..=4 => _ = quads::<1, _>(state, next, keystream, Nothing),
+        5..=8 => _ = quads::<2, _>(state, next, keystream, Nothing),
+        _ => {
+            let mut nothing = Twofold::from(Poly1305::new(&[0; BLOCK]));
+            let lanes = Lanes::starting(state, next);
+            blocks_of_lanes(state, &lanes, keystream, &mut nothing, &[]);
         }
     }
 }
@@ -321,10 +339,10 @@ fn make_keystream(
 ) {
     match len.div_ceil(BLOCK) {
         0..=4 => beside!(sum, behind, |beside| quads::<1, _>(
-            state, keystream, beside
+            state, 1, keystream, beside
         )),
         5..=8 => beside!(sum, behind, |beside| quads::<2, _>(
-            state, keystream, beside
+            state, 1, keystream, beside
         )),
         _ => blocks_of_lanes(state, &Lanes::following(state), keystream, sum, behind),
     }
@@ -371,19 +389,26 @@ fn encrypt(text: &mut [u8], keystream: &[u8]) {
     }
 }
 
-/// Keystream of `N` times four blocks: a register for each row of four states, which takes
-/// fewer instructions than sixteen blocks.
+/// Keystream of `N` times four blocks, the first and those that lie `next` blocks and more
+/// behind it: a register for each row of four states, which takes fewer instructions than
+/// sixteen blocks.
 #[inline]
 #[target_feature(enable = "avx2,bmi2,avx512f,avx512bw,avx512vl")]
-fn quads<const N: usize, B: Beside>(state: &State, keystream: &mut [u8], mut beside: B) -> ((), B) {
+fn quads<const N: usize, B: Beside>(
+    state: &State,
+    next: u32,
+    keystream: &mut [u8],
+    mut beside: B,
+) -> ((), B) {
     let row = |n: usize| {
         let [a, b, c, d] = [0, 1, 2, 3].map(|word| state.0[4 * n + word].cast_signed());
         _mm512_broadcast_i32x4(_mm_setr_epi32(a, b, c, d))
     };
     let mut start = [[row(0), row(1), row(2), row(3)]; N];
     for (n, [.., row]) in (0..).step_by(4).zip(&mut start) {
-        let counters =
-            _mm512_setr_epi32(n, 0, 0, 0, n + 1, 0, 0, 0, n + 2, 0, 0, 0, n + 3, 0, 0, 0);
+        let [a, b, c] = [0, 1, 2].map(|more| (next + n + more).cast_signed());
+        let first = if n == 0 { 0 } else { a - 1 };
+        let counters = _mm512_setr_epi32(first, 0, 0, 0, a, 0, 0, 0, b, 0, 0, 0, c, 0, 0, 0);
         *row = add(*row, counters);
     }
 
@@ -422,23 +447,16 @@ fn quads<const N: usize, B: Beside>(state: &State, keystream: &mut [u8], mut bes
 fn seal_or_open_few(state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16] {
     let mut keystream = Keystream([0; BLOCK + FEW]);
     if text.len() <= 3 * BLOCK {
-        quads::<1, _>(state, &mut keystream.0, Blocks::none());
+        quads::<1, _>(state, 1, &mut keystream.0, Nothing);
     } else {
-        quads::<2, _>(state, &mut keystream.0, Blocks::none());
+        quads::<2, _>(state, 1, &mut keystream.0, Nothing);
     }
     few(&keystream, aad, text, direction)
 }
 
 #[target_feature(enable = "avx2,bmi2,avx512f,avx512bw,avx512vl")]
 fn authenticate(sum: &mut Twofold, bytes: &[u8]) {
-    let (pieces, rest) = bytes.as_chunks::<PAIRS>();
-    for piece in pieces {
-        let mut pairs = Pairs::new(sum, piece);
-        for at in 0..PAIRS / 32 {
-            pairs.first(at);
-            pairs.second(at);
-        }
-        pairs.finish(sum);
+    for piece in bytes.chunks(PAIRS) {
+        Halves::new(sum, piece).finish(sum);
     }
-    sum.plain().padded(rest);
 }
