@@ -83,7 +83,7 @@ impl List {
         self.add::<Ccm<ccm::AesNi, 8>>(short_tags, cpu::AesNi::detect());
 
         let chacha20_poly1305 = CipherSuite::TLS_CHACHA20_POLY1305_SHA256;
-        self.add::<ChaCha20Poly1305<cpu::Ifma>>(chacha20_poly1305, cpu::Ifma::detect());
+        self.add::<ChaCha20Poly1305<cpu::Avx512F>>(chacha20_poly1305, cpu::Avx512F::detect());
         self.add::<ChaCha20Poly1305<cpu::Avx2>>(chacha20_poly1305, cpu::Avx2::detect());
     }
 

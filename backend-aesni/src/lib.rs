@@ -45,7 +45,7 @@
 //!
 //! | name | rules out | what is left for AES, for ChaCha20 |
 //! |---|---|---|
-//! | `ifma` | ChaCha20-Poly1305 on AVX-512 | all, AVX2 |
+//! | `avx512f` | ChaCha20-Poly1305 on AVX-512 | all, AVX2 |
 //! | `avx512` | everything on registers of 512 bits | VAES on AVX2, AVX2 |
 //! | `vaes` | AES on more than one block to a register | AES-NI, all |
 //! | `avx2` | everything on registers of more than 128 bits | AES-NI, none |

@@ -13,7 +13,7 @@ const OFF: &str = "KEYWAY_AESNI_OFF";
 
 /// All that it may name, of any architecture.
 const NAMES: [&str; 8] = [
-    "avx512", "vaes", "aesni", "ifma", "avx2", "eor3", "armaes", "neon",
+    "avx512", "vaes", "aesni", "avx512f", "avx2", "eor3", "armaes", "neon",
 ];
 
 /// Whether the environment rules out one of these names.
@@ -90,10 +90,9 @@ mod x86 {
     }
 
     token! {
-        /// Integers in 512-bit registers. No kernel multiplies in 52 bits any more; CPUs that
-        /// have AVX-512 without that have not been measured.
-        Ifma, ["ifma", "avx512", "avx2"], is_x86_feature_detected,
-        ["avx2", "bmi2", "avx512f", "avx512bw", "avx512vl", "avx512ifma"]
+        /// Integers in 512-bit registers, and products of 64-bit integers that leave flags alone.
+        Avx512F, ["avx512f", "avx512", "avx2"], is_x86_feature_detected,
+        ["avx2", "bmi2", "avx512f", "avx512bw", "avx512vl"]
     }
 }
 #[cfg(target_arch = "x86_64")]

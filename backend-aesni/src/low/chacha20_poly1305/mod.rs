@@ -2,8 +2,8 @@
 //!
 //! An [`Engine`] makes keystream for many blocks at once and authenticates meanwhile; what is
 //! here cuts a record into such passes. Block 0 holds the authenticator's key, so nothing can
-//! be authenticated beside the keystream that is made first. When sealing that is a whole pass,
-//! for block 0 and the text's front: what has to be authenticated next. When opening it is no
+//! be authenticated beside the keystream that is made first. When sealing that is for block 0
+//! and the text's front, which is then what can be authenticated: a whole pass of a long text. When opening it is no
 //! more than needed, block 0 and the text's back, where that is short: all ciphertext is there
 //! already. Every other pass authenticates one piece of ciphertext while it makes keystream for
 //! another: the piece before it when sealing, its own piece when opening.
@@ -124,7 +124,8 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
     const DETAIL: &'static str;
     /// Bytes of keystream that one pass makes, [`KEYSTREAM`] at the most.
     const PASS: usize;
-    /// Bytes of keystream that opening starts with at the most, block 0 among them.
+    /// Bytes of keystream, block 0 among them, that opening starts with at the most, and sealing
+    /// where it needs but one pass more.
     const START: usize = Self::PASS;
     /// Bytes that are added beside a pass and take no time of their own.
     const BESIDE: usize;
@@ -305,7 +306,14 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         let (text, tag) = record.out.split_at_mut(len);
 
         // Whole passes over a payload in one piece read it where it lies.
-        let first = len.min(E::PASS - BLOCK);
+        // Nothing goes beside the start: it is short where one pass is left to do then.
+        let short = E::START - BLOCK;
+        let most = if len <= short + E::PASS {
+            short
+        } else {
+            E::PASS - BLOCK
+        };
+        let first = len.min(most);
         let direct = payload.as_slice().unwrap_or_default();
         let passes = direct.len().saturating_sub(first) / E::PASS;
         let direct = direct.get(..first + passes * E::PASS).unwrap_or_default();

@@ -8,7 +8,7 @@ use crate::low::chacha20_poly1305::{
     BLOCK, Beside, Ciphertext, Direction, Engine, FEW, Halves, KEYSTREAM, Keystream, Lanes,
     Nothing, PAIRS, Pairs, Poly1305, State, Twofold, few, quarter_rounds,
 };
-use crate::low::cpu::Ifma;
+use crate::low::cpu::Avx512F;
 use crate::low::inout::InOut;
 
 /// Bytes of sixteen blocks.
@@ -20,8 +20,8 @@ const SPILLS: usize = if cfg!(debug_assertions) { 12288 } else { 5632 };
 const SPILLS_FEW: usize = if cfg!(debug_assertions) { 4096 } else { 1536 };
 const SPILLS_BATCH: usize = if cfg!(debug_assertions) { 16384 } else { 12288 };
 
-impl Engine for Ifma {
-    const DETAIL: &'static str = "AVX-512, IFMA";
+impl Engine for Avx512F {
+    const DETAIL: &'static str = "AVX-512";
     const PASS: usize = PASS;
     const START: usize = 8 * BLOCK;
     const BESIDE: usize = PAIRS;
