@@ -125,7 +125,7 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
     /// Bytes of keystream that one pass makes, [`KEYSTREAM`] at the most.
     const PASS: usize;
     /// Bytes of keystream, block 0 among them, that opening starts with at the most, and sealing
-    /// where it needs but one pass more.
+    /// less than a pass.
     const START: usize = Self::PASS;
     /// Bytes that are added beside a pass and take no time of their own.
     const BESIDE: usize;
@@ -306,14 +306,9 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         let (text, tag) = record.out.split_at_mut(len);
 
         // Whole passes over a payload in one piece read it where it lies.
-        // Nothing goes beside the start: it is short where one pass is left to do then.
-        let short = E::START - BLOCK;
-        let most = if len <= short + E::PASS {
-            short
-        } else {
-            E::PASS - BLOCK
-        };
-        let first = len.min(most);
+        // Nothing goes beside the start: it is short where that leaves no whole pass.
+        let most = if len < E::PASS { E::START } else { E::PASS };
+        let first = len.min(most - BLOCK);
         let direct = payload.as_slice().unwrap_or_default();
         let passes = direct.len().saturating_sub(first) / E::PASS;
         let direct = direct.get(..first + passes * E::PASS).unwrap_or_default();

@@ -241,9 +241,16 @@ impl Twofold {
     /// What `Halves` and `Pairs` need.
     #[inline(always)]
     fn powers(&mut self) -> [[u64; 3]; 2] {
-        if let Some(powers) = self.powers {
-            return powers;
+        match self.powers {
+            Some(powers) => powers,
+            None => self.make_powers(),
         }
+    }
+
+    // A function of its own: the compiler would make them each time, needed or not.
+    #[cold]
+    #[inline(never)]
+    fn make_powers(&mut self) -> [[u64; 3]; 2] {
         let [low, high] = self.plain.polynomial.r.r;
         let mut power = [low, high, 0];
         for _ in 0..4 {
@@ -377,34 +384,31 @@ impl<'a> Halves<'a> {
         }
     }
 
-    /// Adds one more block of the first part if there is one, and says whether.
+    /// Adds a block to the first part's sum.
     #[inline(always)]
-    fn first(&mut self) -> bool {
-        let Some(block) = self.firsts.next() else {
-            return false;
-        };
+    fn first(&mut self, block: &[u8; 16]) {
         hold(&mut self.first);
         self.first = self.r.step(self.first, u128::from_le_bytes(*block), ABOVE);
-        true
     }
 
     /// The same of the second part.
     #[inline(always)]
-    fn second(&mut self) -> bool {
-        let Some(block) = self.seconds.next() else {
-            return false;
-        };
+    fn second(&mut self, block: &[u8; 16]) {
         hold(&mut self.second);
         self.second = self.r.step(self.second, u128::from_le_bytes(*block), ABOVE);
-        true
     }
 
     /// Adds those that are left, and gives `sum` what it is now.
     #[inline(always)]
     pub(crate) fn finish(mut self, sum: &mut Twofold) {
-        while self.first() & self.second() {}
-        while self.first() {}
-        while self.second() {}
+        let (firsts, seconds) = (self.firsts.as_slice(), self.seconds.as_slice());
+        for (first, second) in firsts.iter().zip(seconds) {
+            self.first(first);
+            self.second(second);
+        }
+        let pairs = firsts.len().min(seconds.len());
+        firsts[pairs..].iter().for_each(|block| self.first(block));
+        seconds[pairs..].iter().for_each(|block| self.second(block));
         match self.power {
             Some(power) => sum.join(self.first, power, self.second),
             None => sum.plain.polynomial.h = self.first,
@@ -417,9 +421,11 @@ impl Beside for Halves<'_> {
     #[inline(always)]
     fn step(&mut self, _: usize, step: usize) {
         if step.is_multiple_of(2) {
-            self.first();
-        } else {
-            self.second();
+            if let Some(block) = self.firsts.next() {
+                self.first(block);
+            }
+        } else if let Some(block) = self.seconds.next() {
+            self.second(block);
         }
     }
 }
