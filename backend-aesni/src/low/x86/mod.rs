@@ -5,7 +5,7 @@
 
 mod aes;
 pub(crate) mod ccm;
-mod chacha20_poly1305;
+pub(crate) mod chacha20_poly1305;
 pub(crate) mod gcm;
 #[cfg(test)]
 mod model;

@@ -2,3 +2,6 @@
 
 mod avx2;
 mod avx512;
+#[cfg(test)]
+pub(crate) mod model;
+mod sixteen;

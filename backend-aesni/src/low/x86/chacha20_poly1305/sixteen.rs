@@ -1,0 +1,413 @@
+//! Sixteen blocks side by side, with Poly1305 in the integer units, in registers of sixteen words:
+//! those of AVX-512, and for tests a model of them.
+
+/// A quarter of each quarter round (RFC 8439, section 2.1), the one that ends with that rotation.
+macro_rules! quarter {
+    ($rotate:ident, $([$a:expr, $b:expr, $c:expr]),+) => {
+        $($a = add($a, $b);)+
+        $($c = $rotate(xor($c, $a));)+
+    };
+}
+
+/// Does `work` with `behind` beside it, in the way that suits its length, and adds it to `sum`.
+macro_rules! beside {
+    ($sum:ident, $behind:expr, |$beside:ident| $work:expr) => {
+        if let Ok(bytes) = <&[u8; PAIRS]>::try_from($behind) {
+            let $beside = Pairs::new($sum, bytes);
+            let (done, beside) = $work;
+            beside.finish($sum);
+            done
+        } else {
+            let $beside = Halves::new($sum, $behind);
+            let (done, beside) = $work;
+            beside.finish($sum);
+            done
+        }
+    };
+}
+
+/// The same on rows of registers, in whatever order.
+macro_rules! quarters {
+    ($rotate:ident, $x:ident[$i:literal $j:literal $k:literal $l:literal]
+        += $y:ident[$m:literal $n:literal $o:literal $p:literal]
+        ^ $z:ident[$q:literal $r:literal $s:literal $t:literal]) => {
+        quarter!(
+            $rotate,
+            [$x[$i], $y[$m], $z[$q]],
+            [$x[$j], $y[$n], $z[$r]],
+            [$x[$k], $y[$o], $z[$s]],
+            [$x[$l], $y[$p], $z[$t]]
+        );
+        hold(&mut $z);
+    };
+}
+
+/// An [`Engine`](crate::low::chacha20_poly1305::Engine), where the vocabulary of such registers
+/// is at hand.
+macro_rules! engine {
+    (features: $features:literal, token: $token:ty, detail: $detail:literal) => {
+        use crate::low::chacha20_poly1305::{
+            BLOCK, Beside, Ciphertext, Direction, Engine, FEW, Halves, KEYSTREAM, Keystream,
+            Lanes, Nothing, PAIRS, Pairs, Poly1305, State, Twofold, few, quarter_rounds,
+        };
+        use crate::low::inout::InOut;
+        use crate::low::x86::chacha20_poly1305::sixteen::{beside, quarter, quarters};
+
+        /// Bytes of sixteen blocks.
+        const PASS: usize = 16 * BLOCK;
+
+        /// How deep the frames of one record go, in bytes; of few bytes; and of a batch. More
+        /// without optimisation, where registers are handed on in memory.
+        const SPILLS: usize = if cfg!(debug_assertions) { 12288 } else { 5632 };
+        const SPILLS_FEW: usize = if cfg!(debug_assertions) { 4096 } else { 1536 };
+        const SPILLS_BATCH: usize = if cfg!(debug_assertions) { 16384 } else { 12288 };
+
+        impl Engine for $token {
+            const DETAIL: &'static str = $detail;
+            const PASS: usize = PASS;
+            const START: usize = 8 * BLOCK;
+            const BESIDE: usize = PAIRS;
+            type Sum = Twofold;
+
+            fn few(
+                self,
+                state: &State,
+                aad: &[u8],
+                text: &mut [u8],
+                direction: Direction,
+            ) -> [u8; 16] {
+                // SAFETY: the token proves the features.
+                unsafe { seal_or_open_few(state, aad, text, direction) }
+            }
+
+            fn start(self, state: &State, next: u32, len: usize, keystream: &mut [u8; KEYSTREAM]) {
+                // SAFETY: the token proves the features.
+                unsafe { start(state, next, len, keystream) }
+            }
+
+            fn keystream(
+                self,
+                state: &State,
+                len: usize,
+                keystream: &mut [u8; KEYSTREAM],
+                sum: &mut Twofold,
+                behind: &[u8],
+            ) {
+                // SAFETY: the token proves the features.
+                unsafe { make_keystream(state, len, keystream, sum, behind) }
+            }
+
+            fn pass(
+                self,
+                state: &State,
+                text: InOut<'_>,
+                sum: &mut Twofold,
+                ciphertext: &Ciphertext<'_>,
+            ) {
+                // SAFETY: the token proves the features.
+                unsafe { pass(state, text, sum, ciphertext) }
+            }
+
+            fn blocks(
+                self,
+                state: &State,
+                lanes: &Lanes,
+                keystream: &mut [u8],
+                sum: &mut Twofold,
+                behind: &[u8],
+            ) {
+                // SAFETY: the token proves the features.
+                unsafe { blocks_of_lanes(state, lanes, keystream, sum, behind) }
+            }
+
+            fn xor(self, text: &mut [u8], keystream: &[u8]) {
+                // SAFETY: the token proves the features.
+                unsafe { encrypt(text, keystream) }
+            }
+
+            fn add(self, sum: &mut Twofold, bytes: &[u8]) {
+                // SAFETY: the token proves the features.
+                unsafe { authenticate(sum, bytes) }
+            }
+
+            fn finish(self, mut sum: Twofold) -> Poly1305 {
+                sum.plain().clone()
+            }
+
+            fn wipe(self) {
+                crate::low::wipe::traces::<SPILLS>();
+            }
+
+            fn wipe_batch(self) {
+                crate::low::wipe::traces::<SPILLS_BATCH>();
+            }
+
+            fn wipe_few(self) {
+                crate::low::wipe::traces::<SPILLS_FEW>();
+            }
+        }
+
+        /// Four words of a state, each in all lanes.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn row(words: &[u32; 16], at: usize) -> [V; 4] {
+            [
+                splat(&words[at]),
+                splat(&words[at + 1]),
+                splat(&words[at + 2]),
+                splat(&words[at + 3]),
+            ]
+        }
+
+        /// Keystream of sixteen blocks: in register m of array n, block n + 4 m of those whose last
+        /// row is `last`: a closure, so that each use is a function of its own, which is compiled
+        /// in its place. Else what goes in and out would not stay in registers.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn sixteen_blocks<B: Beside>(
+            State(state): &State,
+            last: impl FnOnce() -> [V; 4],
+            mut beside: B,
+        ) -> ([[V; 4]; 4], B) {
+            let last = last();
+            let [mut a, mut b, mut c, mut d] = [row(state, 0), row(state, 4), row(state, 8), last];
+            for round in 0..10 {
+                quarters!(rotate_16, a[0 1 2 3] += b[0 1 2 3] ^ d[0 1 2 3]);
+                beside.step(round, 0);
+                quarters!(rotate_12, c[0 1 2 3] += d[0 1 2 3] ^ b[0 1 2 3]);
+                beside.step(round, 1);
+                quarters!(rotate_8, a[0 1 2 3] += b[0 1 2 3] ^ d[0 1 2 3]);
+                beside.step(round, 2);
+                quarters!(rotate_7, c[0 1 2 3] += d[0 1 2 3] ^ b[0 1 2 3]);
+                quarters!(rotate_16, a[0 1 2 3] += b[1 2 3 0] ^ d[3 0 1 2]);
+                beside.step(round, 3);
+                quarters!(rotate_12, c[2 3 0 1] += d[3 0 1 2] ^ b[1 2 3 0]);
+                beside.step(round, 4);
+                quarters!(rotate_8, a[0 1 2 3] += b[1 2 3 0] ^ d[3 0 1 2]);
+                beside.step(round, 5);
+                quarters!(rotate_7, c[2 3 0 1] += d[3 0 1 2] ^ b[1 2 3 0]);
+            }
+            let mut rows = [a, b, c, d];
+            let starts = [row(state, 0), row(state, 4), row(state, 8), last];
+            for ((n, row), start) in rows.iter_mut().enumerate().zip(starts) {
+                for (register, start) in row.iter_mut().zip(start) {
+                    *register = add(*register, start);
+                }
+                *row = words(*row);
+                hold(row);
+                beside.step(10, n);
+            }
+            let [a, b, c, d] = rows;
+            let blocks = [
+                lanes([a[0], b[0], c[0], d[0]]),
+                lanes([a[1], b[1], c[1], d[1]]),
+                lanes([a[2], b[2], c[2], d[2]]),
+                lanes([a[3], b[3], c[3], d[3]]),
+            ];
+            (blocks, beside)
+        }
+
+        /// From four rows of four states to four whole states: lanes of 128 bits change places.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn lanes([a, b, c, d]: [V; 4]) -> [V; 4] {
+            let ab = shuffle_lanes::<0x44>(a, b);
+            let cd = shuffle_lanes::<0x44>(c, d);
+            let ab2 = shuffle_lanes::<0xee>(a, b);
+            let cd2 = shuffle_lanes::<0xee>(c, d);
+            [
+                shuffle_lanes::<0x88>(ab, cd),
+                shuffle_lanes::<0xdd>(ab, cd),
+                shuffle_lanes::<0x88>(ab2, cd2),
+                shuffle_lanes::<0xdd>(ab2, cd2),
+            ]
+        }
+
+        /// Four words of sixteen blocks: in register n, what blocks n, n + 4, n + 8 and n + 12
+        /// have.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn words([a, b, c, d]: [V; 4]) -> [V; 4] {
+            let (ab, ab2) = (low_words(a, b), high_words(a, b));
+            let (cd, cd2) = (low_words(c, d), high_words(c, d));
+            [
+                low_pairs(ab, cd),
+                high_pairs(ab, cd),
+                low_pairs(ab2, cd2),
+                high_pairs(ab2, cd2),
+            ]
+        }
+
+        #[target_feature(enable = $features)]
+        fn pass(
+            state: &State,
+            mut text: InOut<'_>,
+            sum: &mut Twofold,
+            ciphertext: &Ciphertext<'_>,
+        ) {
+            let lanes = words_of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+            let last = || {
+                let mut last = row(&state.0, 12);
+                last[0] = add(last[0], lanes);
+                last
+            };
+            let behind = ciphertext.of(text.input(), PASS);
+            let keystream = beside!(sum, behind, |beside| sixteen_blocks(state, last, beside));
+            let mut text = text.take::<PASS>().expect("a pass");
+            for (n, blocks) in keystream.into_iter().enumerate() {
+                for (quarter, key) in blocks.into_iter().enumerate() {
+                    let at = (n + 4 * quarter) * BLOCK;
+                    let bytes = xor(load(text.read(at)), key);
+                    store(text.write(at), bytes);
+                }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn start(state: &State, next: u32, len: usize, keystream: &mut [u8; KEYSTREAM]) {
+            match len.div_ceil(BLOCK) {
+                0..=4 => _ = quads::<1, _>(state, next, keystream, Nothing),
+                5..=8 => _ = quads::<2, _>(state, next, keystream, Nothing),
+                _ => {
+                    let mut nothing = Twofold::from(Poly1305::new(&[0; BLOCK]));
+                    let lanes = Lanes::starting(state, next);
+                    blocks_of_lanes(state, &lanes, keystream, &mut nothing, &[]);
+                }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn make_keystream(
+            state: &State,
+            len: usize,
+            keystream: &mut [u8; KEYSTREAM],
+            sum: &mut Twofold,
+            behind: &[u8],
+        ) {
+            match len.div_ceil(BLOCK) {
+                0..=4 => beside!(sum, behind, |beside| quads::<1, _>(
+                    state, 1, keystream, beside
+                )),
+                5..=8 => beside!(sum, behind, |beside| quads::<2, _>(
+                    state, 1, keystream, beside
+                )),
+                _ => blocks_of_lanes(state, &Lanes::following(state), keystream, sum, behind),
+            }
+        }
+
+        // Called wherever no text is at hand, so that it is compiled once, in place.
+        #[inline(never)]
+        #[target_feature(enable = $features)]
+        fn blocks_of_lanes(
+            state: &State,
+            lanes: &Lanes,
+            keystream: &mut [u8],
+            sum: &mut Twofold,
+            behind: &[u8],
+        ) {
+            let last = || {
+                let [a, b, c, d] = &lanes.0;
+                [words_of(a), words_of(b), words_of(c), words_of(d)]
+            };
+            let blocks = beside!(sum, behind, |beside| sixteen_blocks(state, last, beside));
+            let (chunks, _) = keystream.as_chunks_mut::<BLOCK>();
+            for (n, blocks) in blocks.into_iter().enumerate() {
+                for (chunk, block) in chunks.iter_mut().skip(n).step_by(4).zip(blocks) {
+                    store(chunk, block);
+                }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn encrypt(text: &mut [u8], keystream: &[u8]) {
+            // Else plaintext would stay.
+            assert!(text.len() <= keystream.len());
+            let (blocks, rest) = text.as_chunks_mut::<BLOCK>();
+            let mut keys = keystream.as_chunks::<BLOCK>().0.iter();
+            for (block, key) in blocks.iter_mut().zip(&mut keys) {
+                store(block, xor(load(block), load(key)));
+            }
+            if let Some(key) = keys.next() {
+                crate::low::chacha20_poly1305::xor(rest, key);
+            }
+        }
+
+        /// Keystream of `N` times four blocks, the first and those that lie `next` blocks and more
+        /// behind it: a register for each row of four states, which takes fewer instructions than
+        /// sixteen blocks.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn quads<const N: usize, B: Beside>(
+            state: &State,
+            next: u32,
+            keystream: &mut [u8],
+            mut beside: B,
+        ) -> ((), B) {
+            let row = |n: usize| {
+                four_times([0, 1, 2, 3].map(|word| state.0[4 * n + word]))
+            };
+            let mut start = [[row(0), row(1), row(2), row(3)]; N];
+            for (n, [.., row]) in (0..).step_by(4).zip(&mut start) {
+                let [a, b, c] = [0, 1, 2].map(|more| next.wrapping_add(n + more));
+                let first = if n == 0 { 0 } else { a.wrapping_sub(1) };
+                *row = add(*row, fronts([first, a, b, c]));
+            }
+
+            let mut v = start;
+            for round in 0..10 {
+                for [a, b, c, d] in &mut v {
+                    quarter_rounds!([*a, *b, *c, *d]);
+                    // Diagonals become columns. The second row is the last to be ready, so it
+                    // stays.
+                    *a = shuffle_words::<0x93>(*a);
+                    *c = shuffle_words::<0x39>(*c);
+                    *d = shuffle_words::<0x4e>(*d);
+                }
+                (0..3).for_each(|step| beside.step(round, step));
+                for [a, b, c, d] in &mut v {
+                    quarter_rounds!([*a, *b, *c, *d]);
+                    *a = shuffle_words::<0x39>(*a);
+                    *c = shuffle_words::<0x93>(*c);
+                    *d = shuffle_words::<0x4e>(*d);
+                }
+                (3..6).for_each(|step| beside.step(round, step));
+            }
+            (0..4).for_each(|step| beside.step(10, step));
+
+            let mut chunks = keystream.as_chunks_mut::<BLOCK>().0.iter_mut();
+            for (v, start) in v.into_iter().zip(start) {
+                let states = lanes([0, 1, 2, 3].map(|row| add(v[row], start[row])));
+                // In this order: a state that is missing must not take a chunk away.
+                for (state, chunk) in states.into_iter().zip(chunks.by_ref()) {
+                    store(chunk, state);
+                }
+            }
+            ((), beside)
+        }
+
+        #[target_feature(enable = $features)]
+        fn seal_or_open_few(
+            state: &State,
+            aad: &[u8],
+            text: &mut [u8],
+            direction: Direction,
+        ) -> [u8; 16] {
+            let mut keystream = Keystream([0; BLOCK + FEW]);
+            if text.len() <= 3 * BLOCK {
+                quads::<1, _>(state, 1, &mut keystream.0, Nothing);
+            } else {
+                quads::<2, _>(state, 1, &mut keystream.0, Nothing);
+            }
+            few(&keystream, aad, text, direction)
+        }
+
+        #[target_feature(enable = $features)]
+        fn authenticate(sum: &mut Twofold, bytes: &[u8]) {
+            for piece in bytes.chunks(PAIRS) {
+                Halves::new(sum, piece).finish(sum);
+            }
+        }
+    };
+}
+
+pub(super) use {beside, engine, quarter, quarters};
