@@ -1,15 +1,20 @@
-//! How near the AES-GCM kernels come to what this CPU can do at all.
+//! How near the kernels of AES-GCM, and that of ChaCha20-Poly1305 on AVX-512, come to what this
+//! CPU can do at all.
 //!
 //! The limit is measured: rounds of AES and carry-less products in the number that GCM needs,
 //! and nothing else, in registers of each width. With four products for a vector of blocks
 //! (schoolbook) or with three (Karatsuba), whichever is faster. A kernel has to load, count,
-//! reverse, add, reduce and store besides.
+//! reverse, add, reduce and store besides. That of ChaCha20-Poly1305 is its rounds with the
+//! products of Poly1305 beside them; each is measured alone, too.
 //!
 //! `cargo bench -p backend-aesni --bench core`. Each figure is the best of many short runs,
 //! taken in turns, so that what else the machine does disturbs all alike.
 
 #![deny(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+mod chacha20_poly1305;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 mod low;
@@ -30,6 +35,7 @@ mod x86 {
 
     use crypto_api::{CipherSuite, RecordAead, SealRecord, Trailer};
 
+    use crate::chacha20_poly1305;
     use crate::low::Core;
 
     /// Data of a full record.
@@ -90,6 +96,10 @@ mod x86 {
                 compare(core, id, rounds);
             }
         }
+        if let Some(core) = chacha20_poly1305::Core::detect() {
+            println!("\nChaCha20-Poly1305, {LEN} bytes of data; GB/s, and of the last bare core\n");
+            compare_chacha20_poly1305(core);
+        }
     }
 
     /// How a kernel says that it has registers of that width.
@@ -117,15 +127,43 @@ mod x86 {
             .into_iter()
             .find(|suite| suite.id == id && has_width(&*suite.aead, core.width));
         let mut kernels = kernel.map_or_else(Vec::new, |suite| of_kernel(&*suite.aead));
+        take_turns(&mut cores, &mut kernels);
+        println!("{id}, {} bits", core.width);
+        let best = |best: f64, core: &Subject| best.max(core.gigabytes_per_second());
+        print(&cores, &kernels, cores.iter().fold(0.0, best));
+    }
+
+    fn compare_chacha20_poly1305(core: chacha20_poly1305::Core) {
+        let passes = LEN / chacha20_poly1305::PASS;
+        let subject = |name: &str, work: fn(chacha20_poly1305::Core, usize)| {
+            let work = move || time(RECORDS, || work(core, passes));
+            Subject::new(name.to_owned(), LEN, work)
+        };
+        let mut cores = vec![
+            subject("rounds alone", chacha20_poly1305::Core::rounds),
+            subject("products alone", chacha20_poly1305::Core::products),
+            subject("rounds and products", chacha20_poly1305::Core::both),
+        ];
+        let id = CipherSuite::TLS_CHACHA20_POLY1305_SHA256;
+        let kernel = backend_aesni::kernels_unchecked()
+            .into_iter()
+            .find(|suite| suite.id == id && has_width(&*suite.aead, 512));
+        let mut kernels = kernel.map_or_else(Vec::new, |suite| of_kernel(&*suite.aead));
+        take_turns(&mut cores, &mut kernels);
+        let limit = cores.last().map_or(0.0, Subject::gigabytes_per_second);
+        print(&cores, &kernels, limit);
+    }
+
+    fn take_turns(cores: &mut [Subject], kernels: &mut [Subject]) {
         for _ in 0..TURNS {
-            for subject in cores.iter_mut().chain(&mut kernels) {
+            for subject in cores.iter_mut().chain(&mut *kernels) {
                 subject.turn();
             }
         }
-        println!("{id}, {} bits", core.width);
-        let best = |best: f64, core: &Subject| best.max(core.gigabytes_per_second());
-        let limit = cores.iter().fold(0.0, best);
-        for subject in cores.iter().chain(&kernels) {
+    }
+
+    fn print(cores: &[Subject], kernels: &[Subject], limit: f64) {
+        for subject in cores.iter().chain(kernels) {
             let speed = subject.gigabytes_per_second();
             let percent = 100.0 * speed / limit;
             println!("  {:<36} {speed:>6.2} {percent:>5.0} %", subject.name);
