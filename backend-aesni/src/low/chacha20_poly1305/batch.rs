@@ -217,7 +217,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
             let (key, keystream) = keystream.split_at(BLOCK);
             let mut begun = Poly1305::new(key);
             begun.padded(record.aad);
-            sum = E::Sum::from(begun);
+            sum = self.engine.begin(begun, record.text.len());
             added = 0;
             if SEAL {
                 self.engine.xor(record.text, keystream);

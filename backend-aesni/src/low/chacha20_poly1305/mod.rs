@@ -135,6 +135,11 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
     /// Seals or opens up to [`FEW`] bytes of text in place, and returns their tag.
     fn few(self, state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16];
 
+    /// Goes on with `sum`, which `len` bytes are to be added to.
+    fn begin(self, sum: Poly1305, _len: usize) -> Self::Sum {
+        sum.into()
+    }
+
     /// Makes block 0 and those from block `next` on, `len` bytes altogether or more,
     /// [`PASS`](Engine::PASS) at the most.
     fn start(self, state: &State, next: u32, _len: usize, keystream: &mut [u8; KEYSTREAM]) {
@@ -273,11 +278,12 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         len: usize,
         keystream: &mut Keystream<KEYSTREAM>,
         aad: &[u8],
+        text_len: usize,
     ) -> E::Sum {
         self.engine.start(state, next, len, &mut keystream.0);
         let mut sum = Poly1305::new(keystream.0.split_at(BLOCK).0);
         sum.padded(aad);
-        E::Sum::from(sum)
+        self.engine.begin(sum, text_len)
     }
 
     // Functions of their own, so that what they leave lies below the caller's frame.
@@ -323,7 +329,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         record.trailer.write_to(trailer);
 
         let mut keystream = Keystream([0; KEYSTREAM]);
-        let mut sum = self.start(&state, 1, BLOCK + first, &mut keystream, record.aad);
+        let mut sum = self.start(&state, 1, BLOCK + first, &mut keystream, record.aad, len);
         state.skip(BLOCK + first);
         self.engine.xor(&mut text[..first], &keystream.0[BLOCK..]);
         let (mut at, mut added) = (first, 0);
@@ -376,7 +382,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         };
         // Less than 2^32: `open` refuses longer records.
         let next = 1 + (passes.len() / BLOCK) as u32;
-        let mut sum = self.start(&state, next, early, &mut keystream, aad);
+        let mut sum = self.start(&state, next, early, &mut keystream, aad, len);
         state.skip(BLOCK);
         for pass in passes.chunks_exact_mut(E::PASS) {
             let text = InOut::in_place(pass);

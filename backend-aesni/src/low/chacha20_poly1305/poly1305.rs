@@ -238,6 +238,17 @@ impl Twofold {
         &mut self.plain
     }
 
+    /// Goes on with `plain`, which `len` bytes are to be added to. What many of them need is made
+    /// at once, while the CPU still has text to encrypt.
+    #[inline(always)]
+    pub(crate) fn new(plain: Poly1305, len: usize) -> Self {
+        let mut new = Self::from(plain);
+        if len >= PAIRS {
+            new.make_powers();
+        }
+        new
+    }
+
     /// What `Halves` and `Pairs` need.
     #[inline(always)]
     fn powers(&mut self) -> [[u64; 3]; 2] {

@@ -80,6 +80,10 @@ macro_rules! engine {
                 unsafe { seal_or_open_few(state, aad, text, direction) }
             }
 
+            fn begin(self, sum: Poly1305, len: usize) -> Twofold {
+                Twofold::new(sum, len)
+            }
+
             fn start(self, state: &State, next: u32, len: usize, keystream: &mut [u8; KEYSTREAM]) {
                 // SAFETY: the token proves the features.
                 unsafe { start(state, next, len, keystream) }
@@ -269,9 +273,14 @@ macro_rules! engine {
                 0..=4 => _ = quads::<1, _>(state, next, keystream, Nothing),
                 5..=8 => _ = quads::<2, _>(state, next, keystream, Nothing),
                 _ => {
-                    let mut nothing = Twofold::from(Poly1305::new(&[0; BLOCK]));
-                    let lanes = Lanes::starting(state, next);
-                    blocks_of_lanes(state, &lanes, keystream, &mut nothing, &[]);
+                    let Lanes([counters, ..]) = Lanes::starting(state, next);
+                    let last = || {
+                        let mut last = row(&state.0, 12);
+                        last[0] = words_of(&counters);
+                        last
+                    };
+                    let (blocks, _) = sixteen_blocks(state, last, Nothing);
+                    write(keystream, blocks);
                 }
             }
         }
@@ -310,6 +319,12 @@ macro_rules! engine {
                 [words_of(a), words_of(b), words_of(c), words_of(d)]
             };
             let blocks = beside!(sum, behind, |beside| sixteen_blocks(state, last, beside));
+            write(keystream, blocks);
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn write(keystream: &mut [u8], blocks: [[V; 4]; 4]) {
             let (chunks, _) = keystream.as_chunks_mut::<BLOCK>();
             for (n, blocks) in blocks.into_iter().enumerate() {
                 for (chunk, block) in chunks.iter_mut().skip(n).step_by(4).zip(blocks) {
