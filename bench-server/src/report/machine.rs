@@ -71,8 +71,7 @@ fn features() -> Vec<&'static str> {
         "avx2",
         "vaes",
         "vpclmulqdq",
-        "avx512f",
-        "avx512ifma"
+        "avx512f"
     );
     found
 }
