@@ -45,7 +45,8 @@ pub(crate) fn prefer_short_slices() {
     attributes.size = size as u32;
     attributes.runtime = SLICE;
     // SAFETY: the kernel reads `attributes.size` bytes of the structure, which has as many.
-    // Nothing depends on the outcome: an older kernel ignores the slice.
+    // Nothing depends on the outcome: an older kernel ignores the slice, and who asks for this
+    // has been told what a sandbox may do.
     unsafe {
         libc::syscall(
             libc::SYS_sched_setattr,

@@ -23,19 +23,32 @@ pub(super) struct Unchecked {
     pub(super) session: Suspect,
     pub(super) request: Arc<Request>,
     pub(super) output: Vec<u8>,
+    /// Its name among what is under check; none if its thread was given up, and somebody else
+    /// has the request.
+    pub(super) number: Option<u64>,
 }
 
 impl Pool {
     /// Checks what was made, and delivers it or has it made again. Says whether it was found
-    /// to be right.
+    /// to be right. Also if nobody waits for it any more: it tells something of the token.
     pub(super) fn check(&self, made: Unchecked) -> bool {
+        let (place, number) = (made.place, made.number);
+        let right = self.judge(made);
+        let mut queue = lock(&self.queue);
+        if let Some(number) = number {
+            queue.checks.under_way.remove(&number);
+        }
+        if let Some(at) = queue.places.get_mut(place).filter(|_| right) {
+            at.failures = 0;
+        }
+        right
+    }
+
+    fn judge(&self, made: Unchecked) -> bool {
         let request = &made.request;
         let Some(place) = self.places.get(made.place) else {
             return false;
         };
-        if request.is_over() {
-            return false;
-        }
         // Verification is the provider's: it is not ours.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             place.duty.check(request.job, &request.data, &made.output)
@@ -79,6 +92,9 @@ impl Pool {
             place.meter.outages.add();
             self.wake_all();
         }
+        if made.number.is_none() {
+            return;
+        }
         if wrong_before || attempts >= ATTEMPTS {
             self.fail(&made.request, self.failure(place, reason));
         } else {
@@ -117,12 +133,8 @@ impl Checker {
         loop {
             if let Some(made) = queue.checks.waiting.pop_front() {
                 drop(queue);
-                let place = made.place;
-                let right = pool.check(made);
+                pool.check(made);
                 queue = lock(&pool.queue);
-                if let Some(at) = queue.places.get_mut(place).filter(|_| right) {
-                    at.failures = 0;
-                }
                 since = Instant::now();
                 continue;
             }

@@ -240,6 +240,8 @@ impl Pool {
         }
         queue.push(request.clone());
         let called = queue.call(Some(place));
+        // It may have looked away while the request was checked.
+        self.look(&mut queue);
         drop(queue);
         if let Some(condition) = called.and_then(|place| self.wake.get(place)) {
             condition.notify_one();

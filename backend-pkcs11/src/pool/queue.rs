@@ -28,6 +28,10 @@ pub(super) struct Queue {
 /// What waits for a thread without a session to check it.
 pub(super) struct Checks {
     pub(super) waiting: VecDeque<Unchecked>,
+    /// The requests whose outcomes these are, and those that are being checked, by a number of
+    /// their own: two tokens may have made something for one.
+    pub(super) under_way: BTreeMap<u64, Arc<Request>>,
+    next: u64,
     /// Threads that check, and how many there may be.
     pub(super) threads: usize,
     most: usize,
@@ -77,6 +81,8 @@ pub(super) struct AtWorker {
     /// Since when it is in the token's hands.
     pub(super) since: Option<Instant>,
     pub(super) request: Option<Arc<Request>>,
+    /// Whether it checks what it has made.
+    pub(super) checking: bool,
 }
 
 /// Whether a place is used.
@@ -126,6 +132,8 @@ impl Queue {
             places: (0..places).map(place).collect(),
             checks: Checks {
                 waiting: VecDeque::new(),
+                under_way: BTreeMap::new(),
+                next: 0,
                 threads: 0,
                 // One for each processor: this is their work, not the token's.
                 most: std::thread::available_parallelism().map_or(1, usize::from),
@@ -219,9 +227,14 @@ impl Queue {
         &mut self,
         place: usize,
         worker: u64,
-        made: Unchecked,
+        mut made: Unchecked,
         now: Instant,
     ) -> Task {
+        let checks = &mut self.checks;
+        checks.next += 1;
+        made.number = Some(checks.next);
+        checks.under_way.insert(checks.next, made.request.clone());
+        self.set_checking(place, worker, true);
         if self.waiting.is_empty() || self.closed {
             return Task::Check(made);
         }
@@ -232,9 +245,17 @@ impl Queue {
         match self.task(place, worker, now) {
             None => Task::Check(made),
             Some(task) => {
+                self.set_checking(place, worker, false);
                 self.checks.waiting.push_back(made);
                 task
             }
+        }
+    }
+
+    fn set_checking(&mut self, place: usize, worker: u64, checking: bool) {
+        let at = self.places.get_mut(place);
+        if let Some(state) = at.and_then(|at| at.workers.get_mut(&worker)) {
+            state.checking = checking;
         }
     }
 
@@ -266,10 +287,12 @@ impl Queue {
         Some((0, first.hopeless.as_ref()?))
     }
 
-    /// Whether every place was tried and found not to answer.
+    /// Whether every place was tried and found not to answer. One that is to be tried now may
+    /// well do so.
     pub(super) fn all_down(&self) -> bool {
+        let now = Instant::now();
         let mut places = self.places.iter();
-        places.all(|place| matches!(place.breaker, Breaker::Open(_)))
+        places.all(|place| matches!(place.breaker, Breaker::Open(until) if until > now))
     }
 
     /// Calls a thread for a request, which the caller has to wake: at the place that has the
@@ -325,6 +348,7 @@ impl AtPlace {
             return false;
         };
         state.since = None;
+        state.checking = false;
         if state.request.take().is_some() {
             self.running -= 1;
         }

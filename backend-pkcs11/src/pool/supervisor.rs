@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::check::Checker;
-use super::queue::{AtPlace, Breaker, Queue};
+use super::queue::{AtPlace, AtWorker, Breaker, Queue};
 use super::worker::Worker;
 use super::{Pool, lock};
 use crate::error::Reason;
@@ -55,6 +55,8 @@ fn watch(pool: &Arc<Pool>, threads: &mut Vec<JoinHandle<()>>) {
     while !queue.closed {
         let now = Instant::now();
         let mut expired = queue.expired(now);
+        let checked = queue.checks.under_way.values();
+        expired.extend(checked.filter(|request| request.deadline <= now).cloned());
         let mut stuck = Vec::new();
         let mut wake = false;
         let elsewhere: Vec<bool> = (0..queue.places.len())
@@ -117,6 +119,7 @@ fn watch(pool: &Arc<Pool>, threads: &mut Vec<JoinHandle<()>>) {
         start_checker(pool, &mut queue, threads);
         // At a place that is not used, a thread tries the token by and by, and may hang in it.
         let busy = queue.len() > 0
+            || !queue.checks.under_way.is_empty()
             || queue.places.iter().any(|at| {
                 at.breaker != Breaker::Closed
                     || !at.leaving.is_empty()
@@ -251,7 +254,8 @@ fn start_threads(
         let Some(at) = queue.places.get_mut(index) else {
             return;
         };
-        let fresh = at.workers.values().filter(|state| state.since.is_none());
+        let is_fresh = |state: &&AtWorker| state.since.is_none() && !state.checking;
+        let fresh = at.workers.values().filter(is_fresh);
         if fresh.count() >= most {
             return;
         }

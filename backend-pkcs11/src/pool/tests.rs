@@ -174,6 +174,7 @@ fn settings() -> Settings {
         open_timeout: LONG,
         reinitialize: true,
         reject_when_down: false,
+        short_slices: false,
     }
 }
 

@@ -84,7 +84,9 @@ impl Worker {
             return;
         };
         // Between two calls there is little to do and a session of the token that waits for it.
-        prefer_short_slices();
+        if self.pool.settings.short_slices {
+            prefer_short_slices();
+        }
         let mut session = None;
         let mut scratch = vec![0; SCRATCH];
         let mut ended = None;
@@ -155,7 +157,7 @@ impl Worker {
         let mut everyone = false;
         let mut unchecked = None;
         match ended {
-            None | Some(Ended::Seen) => {}
+            None | Some(Ended::Seen | Ended::Checked) => {}
             Some(Ended::Well(now)) => {
                 at.failures = 0;
                 everyone = at.width.done(now);
@@ -164,7 +166,6 @@ impl Worker {
                 everyone = at.width.done(now);
                 unchecked = Some((made, now));
             }
-            Some(Ended::Checked) => at.failures = 0,
             Some(Ended::Revived) => {
                 at.revive();
                 everyone = true;
@@ -269,6 +270,7 @@ impl Worker {
                         session: session.as_ref().map(Session::suspect).unwrap_or_default(),
                         request: request.clone(),
                         output,
+                        number: None,
                     };
                     return Ended::Made(made, now);
                 }

@@ -4,7 +4,11 @@ use super::*;
 
 /// A pool whose outcomes are checked, and whose threads that check have been started.
 fn checked() -> Bench {
-    let bench = start(settings(), 1);
+    checked_with(settings())
+}
+
+fn checked_with(settings: Settings) -> Bench {
+    let bench = start(settings, 1);
     let script = &bench.scripts[0];
     script.checks.are_made.store(true, SeqCst);
     // One is inside and one waits, so that the thread that made the first would have leisure
@@ -174,4 +178,49 @@ fn what_is_being_checked_when_the_key_is_closed_is_delivered() {
     assert_eq!(wait(first).unwrap(), b"1");
     assert_eq!(wait(second).unwrap(), b"2");
     bench.end();
+}
+
+#[test]
+fn a_deadline_ends_what_is_being_checked() {
+    let bench = checked_with(Settings {
+        deadline: Duration::from_secs(1),
+        ..settings()
+    });
+    let script = &bench.scripts[0];
+    *lock(&script.hold) = 1;
+    *lock(&script.checks.hold) = 2;
+    // One is checked by a thread of its own, the other by the one that made it.
+    let pending = [bench.submit_inside(b"1"), bench.submit(b"2").unwrap()];
+    script.release_requests();
+    for each in pending {
+        let text = text(wait(each));
+        assert!(text.contains("not done within 1 s"), "{text}");
+    }
+    release(&bench);
+    until(|| lock(&bench.handle.pool.queue).checks.under_way.is_empty());
+    assert_eq!(bench.stats().expired, 2);
+    bench.end();
+}
+
+#[test]
+fn a_token_that_is_to_be_tried_is_not_down() {
+    for _ in 0..50 {
+        let bench = checked_with(Settings {
+            reject_when_down: true,
+            ..settings()
+        });
+        let script = &bench.scripts[0];
+        *lock(&script.hold) = 1;
+        *lock(&script.checks.wrong) = 3;
+        let mut pending = vec![bench.submit_inside(b"1")];
+        pending.extend((0..8).map(|_| bench.submit(b"1").unwrap()));
+        script.release_requests();
+        for each in pending {
+            if let Err(error) = wait(each) {
+                let text = error.to_string();
+                assert!(text.contains("does not verify"), "{text}");
+            }
+        }
+        bench.end();
+    }
 }
