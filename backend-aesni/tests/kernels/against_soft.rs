@@ -36,7 +36,8 @@ fn every_length_and_tail() {
         {
             let (aad, sequence) = (numbers.bytes(5), numbers.next());
             let payload = Payload::from(&text[..len]);
-            let trailer = if len % 2 == 0 {
+            // Whole strides with a content type behind them, as of a full record, too.
+            let trailer = if len % 2 == 0 && len % 256 != 0 {
                 PLAIN
             } else {
                 Trailer::content_type(23)

@@ -179,7 +179,7 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
         behind: &[u8],
     );
 
-    /// Encrypts `text`, which is not longer than `keystream`.
+    /// Encrypts `text`, which is not longer than the whole blocks of `keystream`.
     fn xor(self, text: &mut [u8], keystream: &[u8]);
 
     /// Adds `bytes`, whole blocks of 16, to `sum`.
@@ -251,7 +251,7 @@ pub(crate) fn few(
 #[inline(always)]
 pub(crate) fn xor(text: &mut [u8], keystream: &[u8]) {
     // Else plaintext would stay.
-    assert!(text.len() <= keystream.len());
+    assert!(text.len() <= keystream.len() / 16 * 16);
     let (blocks, rest) = text.as_chunks_mut::<16>();
     let mut keys = keystream.as_chunks::<16>().0.iter();
     for (block, key) in blocks.iter_mut().zip(&mut keys) {

@@ -41,6 +41,8 @@ fn substituted(key: __m128i) -> __m128i {
 }
 
 /// The eleven round keys of a 128-bit key.
+// Not into a caller's frame, below which traces are wiped.
+#[inline(never)]
 #[target_feature(enable = "aes,ssse3")]
 pub(super) fn expand128(key: &[u8; 16], out: &mut [Block; 11]) {
     let mut k = load(key);
@@ -64,6 +66,8 @@ pub(super) fn expand128(key: &[u8; 16], out: &mut [Block; 11]) {
 }
 
 /// The fifteen round keys of a 256-bit key.
+// Not into a caller's frame, below which traces are wiped.
+#[inline(never)]
 #[target_feature(enable = "aes,ssse3")]
 pub(super) fn expand256(key: &[u8; 32], out: &mut [Block; 15]) {
     let ([low, high], []) = key.as_chunks() else {

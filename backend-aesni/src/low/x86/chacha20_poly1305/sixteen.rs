@@ -335,8 +335,8 @@ macro_rules! engine {
 
         #[target_feature(enable = $features)]
         fn encrypt(text: &mut [u8], keystream: &[u8]) {
-            // Else plaintext would stay.
-            assert!(text.len() <= keystream.len());
+            // Else plaintext would stay: what is less than a block is not used.
+            assert!(text.len() <= keystream.len() / BLOCK * BLOCK);
             let (blocks, rest) = text.as_chunks_mut::<BLOCK>();
             let mut keys = keystream.as_chunks::<BLOCK>().0.iter();
             for (block, key) in blocks.iter_mut().zip(&mut keys) {

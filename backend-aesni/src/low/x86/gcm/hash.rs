@@ -66,6 +66,8 @@ macro_rules! hash {
         }
 
         /// Fills in the powers of the hash key.
+        // Not into a caller's frame, below which traces are wiped.
+        #[inline(never)]
         #[target_feature(enable = $features)]
         fn powers<const R: usize>(table: &mut Table<R, POWERS, SUMS>) {
             let h = encrypt_block(&table.round_keys, _mm_setzero_si128());

@@ -62,12 +62,14 @@ macro_rules! masked {
             }
         }
 
-        #[inline]
+        // Not into a caller's frame, below which traces are wiped: a build for one CPU could.
+        #[inline(never)]
         #[target_feature(enable = $features)]
         fn seal<const R: usize>(key: &mut Key<R>, iv: &Iv, record: &mut SealRecord<'_>) {
             seal_all(key, iv, core::slice::from_mut(record));
         }
 
+        #[inline(never)]
         #[target_feature(enable = $features)]
         fn seal_all<const R: usize>(key: &mut Key<R>, iv: &Iv, records: &mut [SealRecord<'_>]) {
             let mut total = 0;
@@ -107,7 +109,7 @@ macro_rules! masked {
             }
         }
 
-        #[inline]
+        #[inline(never)]
         #[target_feature(enable = $features)]
         fn open<K: Kernel, const R: usize>(
             key: &mut Key<R>,
@@ -120,6 +122,7 @@ macro_rules! masked {
         /// Opens records as long as their tags are right; says how many.
         ///
         /// The CPU goes on while a tag is compared, on the assumption that it is right.
+        #[inline(never)]
         #[target_feature(enable = $features)]
         fn open_all<K: Kernel, const R: usize>(
             key: &mut Key<R>,

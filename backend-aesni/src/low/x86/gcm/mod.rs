@@ -271,6 +271,8 @@ macro_rules! kernel {
             if whole > 0 && (1..=16).contains(&behind) { whole - STRIDE } else { whole }
         }
 
+        // Not into a caller's frame, below which traces are wiped: a build for one CPU could.
+        #[inline(never)]
         #[target_feature(enable = $features)]
         fn seal<const R: usize>(
             key: &mut Key<R>,
@@ -282,6 +284,7 @@ macro_rules! kernel {
 
         /// Nothing stands between the records, so that the CPU begins one while the tag of the
         /// one before is on its way.
+        #[inline(never)]
         #[target_feature(enable = $features)]
         fn seal_all<const R: usize>(
             key: &mut Key<R>,
@@ -335,6 +338,7 @@ macro_rules! kernel {
             tag.copy_from_slice(&sealed);
         }
 
+        #[inline(never)]
         #[target_feature(enable = $features)]
         fn open<K: Kernel, const R: usize>(
             key: &mut Key<R>,
@@ -346,6 +350,7 @@ macro_rules! kernel {
 
         /// As for [`seal_all`]: the CPU goes on while a tag is compared, on the assumption that
         /// it is right.
+        #[inline(never)]
         #[target_feature(enable = $features)]
         fn open_all<K: Kernel, const R: usize>(
             key: &mut Key<R>,
