@@ -36,6 +36,7 @@ macro_rules! masked {
         }
         hash! { $features }
         more! { $features, group: $group }
+        counter! { $features }
         strides! { $features }
         tail! { $features }
 

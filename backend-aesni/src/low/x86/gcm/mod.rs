@@ -58,6 +58,8 @@ macro_rules! each_round {
 #[macro_use]
 mod bulk;
 #[macro_use]
+mod counter;
+#[macro_use]
 mod hash;
 #[macro_use]
 mod key;
@@ -103,6 +105,7 @@ macro_rules! kernel {
             spills: [$spills128, $spills256], powers: VECTORS * LANES + 2
         }
         hash! { $features }
+        counter! { $features }
         bulk! { $features }
 
         /// What the functions below share: a key, and how far the record is.
