@@ -84,9 +84,9 @@ mod x86 {
     }
 
     token! {
-        /// Integers in 256-bit registers.
+        /// Integers in 256-bit registers, and products of 64-bit integers that leave flags alone.
         Avx2, ["avx2"], is_x86_feature_detected,
-        ["avx2"]
+        ["avx2", "bmi2"]
     }
 
     token! {

@@ -130,6 +130,13 @@ impl<'a, const N: usize> Chunk<'a, N> {
         unsafe { &mut *to.cast() }
     }
 
+    /// What was written, or what stood there.
+    #[inline(always)]
+    pub(crate) fn into_written(self) -> &'a [u8; N] {
+        // SAFETY: the place is valid for `N` bytes as long as `'a`, and nobody writes any more.
+        unsafe { &*self.to.cast_const().cast() }
+    }
+
     /// What was written last at `at`, or what stood there.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]

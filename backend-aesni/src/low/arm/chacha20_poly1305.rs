@@ -36,9 +36,15 @@ impl Engine for Neon {
         unsafe { make_keystream(state, keystream, sum, behind) }
     }
 
-    fn pass(self, state: &State, text: InOut<'_>, sum: &mut Poly1305, ciphertext: &Ciphertext<'_>) {
+    fn passes(
+        self,
+        state: &mut State,
+        text: InOut<'_>,
+        sum: &mut Poly1305,
+        ciphertext: Ciphertext<'_>,
+    ) {
         // SAFETY: the token proves the features.
-        unsafe { pass(state, text, sum, ciphertext) }
+        unsafe { passes(state, text, sum, ciphertext) }
     }
 
     fn blocks(
@@ -196,17 +202,25 @@ fn transpose([a, b, c, d]: [uint32x4_t; 4]) -> [uint8x16_t; 4] {
 }
 
 #[target_feature(enable = "neon")]
-fn pass(state: &State, mut text: InOut<'_>, sum: &mut Poly1305, ciphertext: &Ciphertext<'_>) {
-    let mut blocks = Blocks::new(sum, ciphertext.of(text.input(), PASS));
-    let keystream = four_blocks(state, None, &mut blocks);
-    blocks.finish(sum);
-    let mut text = text.take::<PASS>().expect("a pass");
-    for (n, rows) in keystream.into_iter().enumerate() {
-        for (row, key) in rows.into_iter().enumerate() {
-            let at = n * BLOCK + row * 16;
-            let bytes = veorq_u8(load(text.read(at)), key);
-            store(text.write(at), bytes);
+fn passes<'a>(
+    state: &mut State,
+    mut text: InOut<'a>,
+    sum: &mut Poly1305,
+    mut ciphertext: Ciphertext<'a>,
+) {
+    while let Some(mut chunk) = text.take::<PASS>() {
+        let mut blocks = Blocks::new(sum, ciphertext.of(&chunk));
+        let keystream = four_blocks(state, None, &mut blocks);
+        blocks.finish(sum);
+        for (n, rows) in keystream.into_iter().enumerate() {
+            for (row, key) in rows.into_iter().enumerate() {
+                let at = n * BLOCK + row * 16;
+                let bytes = veorq_u8(load(chunk.read(at)), key);
+                store(chunk.write(at), bytes);
+            }
         }
+        ciphertext = ciphertext.behind(chunk);
+        state.skip(PASS);
     }
 }
 

@@ -3,10 +3,10 @@
 //! An [`Engine`] makes keystream for many blocks at once and authenticates meanwhile; what is
 //! here cuts a record into such passes. Block 0 holds the authenticator's key, so nothing can
 //! be authenticated beside the keystream that is made first. When sealing that is for block 0
-//! and the text's front, which is then what can be authenticated: a whole pass of a long text. When opening it is no
-//! more than needed, block 0 and the text's back, where that is short: all ciphertext is there
-//! already. Every other pass authenticates one piece of ciphertext while it makes keystream for
-//! another: the piece before it when sealing, its own piece when opening.
+//! and the text's front, which is then what can be authenticated: a whole pass of a long text.
+//! When opening it is no more than needed, block 0 and the text's back, where that is short: all
+//! ciphertext is there already. Every other pass authenticates one piece of ciphertext while it
+//! makes keystream for another: the piece before it when sealing, its own piece when opening.
 
 mod batch;
 mod poly1305;
@@ -20,7 +20,7 @@ use batch::{GROUP, SHORT};
 pub(crate) use poly1305::{Beside, Halves, Nothing, PAIRS, Pairs, Twofold};
 pub(crate) use poly1305::{Blocks, Poly1305};
 
-use super::inout::InOut;
+use super::inout::{Chunk, InOut};
 use super::{partial, verify, wipe};
 use crate::record::{Iv, Kernel, split_tag};
 
@@ -99,21 +99,30 @@ impl<const N: usize> Drop for Keystream<N> {
 }
 
 /// Which bytes a pass authenticates.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Ciphertext<'a> {
-    /// These.
+    /// These, and the next pass what this one has written.
     Behind(&'a [u8]),
     /// The pass's own input, before it is overwritten.
     Own,
 }
 
-impl Ciphertext<'_> {
-    /// The bytes, given the text of a pass of `len` bytes.
-    #[inline]
-    pub(crate) fn of<'s>(&'s self, text: &'s [u8], len: usize) -> &'s [u8] {
+impl<'a> Ciphertext<'a> {
+    /// The bytes, given the text of a pass.
+    #[inline(always)]
+    pub(crate) fn of<'s, const N: usize>(&'s self, text: &'s Chunk<'_, N>) -> &'s [u8] {
         match self {
             Self::Behind(bytes) => bytes,
-            Self::Own => &text[..len],
+            Self::Own => text.read::<N>(0),
+        }
+    }
+
+    /// Those of the pass behind, when `text` is written.
+    #[inline(always)]
+    pub(crate) fn behind<const N: usize>(self, text: Chunk<'a, N>) -> Self {
+        match self {
+            Self::Behind(_) => Self::Behind(text.into_written()),
+            Self::Own => Self::Own,
         }
     }
 }
@@ -165,8 +174,15 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
         behind: &[u8],
     );
 
-    /// Encrypts the first [`PASS`](Engine::PASS) bytes of `text`, which has as many; meanwhile adds `ciphertext` to `sum`.
-    fn pass(self, state: &State, text: InOut<'_>, sum: &mut Self::Sum, ciphertext: &Ciphertext<'_>);
+    /// Encrypts as many whole passes as there are in `text`, and goes as much further; meanwhile
+    /// adds `ciphertext` to `sum`.
+    fn passes(
+        self,
+        state: &mut State,
+        text: InOut<'_>,
+        sum: &mut Self::Sum,
+        ciphertext: Ciphertext<'_>,
+    );
 
     /// Makes a block for each of `lanes`, [`PASS`](Engine::PASS) bytes, that differs from
     /// `state` in counter and nonce; meanwhile adds `behind` to `sum`.
@@ -333,17 +349,19 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         state.skip(BLOCK + first);
         self.engine.xor(&mut text[..first], &keystream.0[BLOCK..]);
         let (mut at, mut added) = (first, 0);
-        while len - at >= E::PASS {
-            let (before, behind) = text.split_at_mut(at);
-            let ciphertext = Ciphertext::Behind(&before[added..at]);
-            let to = &mut behind[..E::PASS];
-            let text = match direct.get(at..at + E::PASS) {
-                Some(from) => InOut::between(from, to),
-                None => InOut::in_place(to),
-            };
-            self.engine.pass(&state, text, &mut sum, &ciphertext);
-            state.skip(E::PASS);
-            (at, added) = (at + E::PASS, at);
+        // What is read where it lies, then what was gathered.
+        for end in [direct.len(), len - (len - first) % E::PASS] {
+            if at < end {
+                let (before, behind) = text.split_at_mut(at);
+                let ciphertext = Ciphertext::Behind(&before[added..]);
+                let to = &mut behind[..end - at];
+                let text = match direct.get(at..end) {
+                    Some(from) => InOut::between(from, to),
+                    None => InOut::in_place(to),
+                };
+                self.engine.passes(&mut state, text, &mut sum, ciphertext);
+                (at, added) = (end, end - E::PASS);
+            }
         }
         if at < len {
             let (before, behind) = text.split_at_mut(at);
@@ -384,11 +402,9 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         let next = 1 + (passes.len() / BLOCK) as u32;
         let mut sum = self.start(&state, next, early, &mut keystream, aad, len);
         state.skip(BLOCK);
-        for pass in passes.chunks_exact_mut(E::PASS) {
-            let text = InOut::in_place(pass);
-            self.engine.pass(&state, text, &mut sum, &Ciphertext::Own);
-            state.skip(E::PASS);
-        }
+        let text = InOut::in_place(passes);
+        self.engine
+            .passes(&mut state, text, &mut sum, Ciphertext::Own);
         let keystream = if early > BLOCK || back.is_empty() {
             self.engine.add(&mut sum, blocks);
             &keystream.0[BLOCK..]

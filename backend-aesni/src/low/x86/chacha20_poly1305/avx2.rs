@@ -41,9 +41,15 @@ impl Engine for Avx2 {
         unsafe { make_keystream(state, len, keystream, sum, behind) }
     }
 
-    fn pass(self, state: &State, text: InOut<'_>, sum: &mut Poly1305, ciphertext: &Ciphertext<'_>) {
+    fn passes(
+        self,
+        state: &mut State,
+        text: InOut<'_>,
+        sum: &mut Poly1305,
+        ciphertext: Ciphertext<'_>,
+    ) {
         // SAFETY: the token proves the features.
-        unsafe { pass(state, text, sum, ciphertext) }
+        unsafe { passes(state, text, sum, ciphertext) }
     }
 
     fn blocks(
@@ -235,17 +241,25 @@ fn halves(v: [__m256i; 16]) -> [[__m256i; 8]; 2] {
 }
 
 #[target_feature(enable = "avx2")]
-fn pass(state: &State, mut text: InOut<'_>, sum: &mut Poly1305, ciphertext: &Ciphertext<'_>) {
-    let mut blocks = Blocks::new(sum, ciphertext.of(text.input(), PASS));
-    let keystream = halves(eight_blocks(state, None, &mut blocks));
-    blocks.finish(sum);
-    let mut text = text.take::<PASS>().expect("a pass");
-    for (half, blocks) in keystream.into_iter().enumerate() {
-        for (n, key) in blocks.into_iter().enumerate() {
-            let at = n * BLOCK + half * 32;
-            let bytes = _mm256_xor_si256(load(text.read(at)), key);
-            store(text.write(at), bytes);
+fn passes<'a>(
+    state: &mut State,
+    mut text: InOut<'a>,
+    sum: &mut Poly1305,
+    mut ciphertext: Ciphertext<'a>,
+) {
+    while let Some(mut chunk) = text.take::<PASS>() {
+        let mut blocks = Blocks::new(sum, ciphertext.of(&chunk));
+        let keystream = halves(eight_blocks(state, None, &mut blocks));
+        blocks.finish(sum);
+        for (half, blocks) in keystream.into_iter().enumerate() {
+            for (n, key) in blocks.into_iter().enumerate() {
+                let at = n * BLOCK + half * 32;
+                let bytes = _mm256_xor_si256(load(chunk.read(at)), key);
+                store(chunk.write(at), bytes);
+            }
         }
+        ciphertext = ciphertext.behind(chunk);
+        state.skip(PASS);
     }
 }
 

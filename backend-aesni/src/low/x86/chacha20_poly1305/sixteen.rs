@@ -4,8 +4,10 @@
 /// A quarter of each quarter round (RFC 8439, section 2.1), the one that ends with that rotation.
 macro_rules! quarter {
     ($rotate:ident, $([$a:expr, $b:expr, $c:expr]),+) => {
-        $($a = add($a, $b);)+
-        $($c = $rotate(xor($c, $a));)+
+        $(
+            $a = add($a, $b);
+            $c = $rotate(xor($c, $a));
+        )+
     };
 }
 
@@ -13,12 +15,14 @@ macro_rules! quarter {
 macro_rules! beside {
     ($sum:ident, $behind:expr, |$beside:ident| $work:expr) => {
         if let Ok(bytes) = <&[u8; PAIRS]>::try_from($behind) {
-            let $beside = Pairs::new($sum, bytes);
+            let (sum, key, power) = $sum.parts();
+            let $beside = Pairs::new(sum, &key, bytes);
             let (done, beside) = $work;
-            beside.finish($sum);
+            $sum.set(beside.finish(power));
             done
         } else {
-            let $beside = Halves::new($sum, $behind);
+            let key = $sum.key();
+            let $beside = Halves::new($sum, &key, $behind);
             let (done, beside) = $work;
             beside.finish($sum);
             done
@@ -42,6 +46,68 @@ macro_rules! quarters {
     };
 }
 
+/// A double round on sixteen states, a register for each word; `beside` goes those steps meanwhile.
+macro_rules! columns_and_diagonals {
+    ($a:ident, $b:ident, $c:ident, $d:ident, $beside:ident,
+        [$s0:literal $s1:literal $s2:literal $s3:literal $s4:literal $s5:literal]) => {
+        quarters!(rotate_16, $a[0 1 2 3] += $b[0 1 2 3] ^ $d[0 1 2 3]);
+        $beside.step::<$s0>();
+        quarters!(rotate_12, $c[0 1 2 3] += $d[0 1 2 3] ^ $b[0 1 2 3]);
+        $beside.step::<$s1>();
+        quarters!(rotate_8, $a[0 1 2 3] += $b[0 1 2 3] ^ $d[0 1 2 3]);
+        $beside.step::<$s2>();
+        quarters!(rotate_7, $c[0 1 2 3] += $d[0 1 2 3] ^ $b[0 1 2 3]);
+        quarters!(rotate_16, $a[0 1 2 3] += $b[1 2 3 0] ^ $d[3 0 1 2]);
+        $beside.step::<$s3>();
+        quarters!(rotate_12, $c[2 3 0 1] += $d[3 0 1 2] ^ $b[1 2 3 0]);
+        $beside.step::<$s4>();
+        quarters!(rotate_8, $a[0 1 2 3] += $b[1 2 3 0] ^ $d[3 0 1 2]);
+        $beside.step::<$s5>();
+        quarters!(rotate_7, $c[2 3 0 1] += $d[3 0 1 2] ^ $b[1 2 3 0]);
+    };
+}
+
+/// A double round on states of a register for each row; `beside` goes those steps meanwhile.
+macro_rules! double_round {
+    ($v:ident, $beside:ident, $($step:literal)+, $($more:literal)+) => {
+        for row in &mut $v {
+            let [a, b, c, d] = &mut *row;
+            quarter_rounds!([*a, *b, *c, *d]);
+            // Diagonals become columns. The second row is the last to be ready, so it stays.
+            *a = shuffle_words::<0x93>(*a);
+            *c = shuffle_words::<0x39>(*c);
+            *d = shuffle_words::<0x4e>(*d);
+            hold(row);
+        }
+        $($beside.step::<$step>();)+
+        for row in &mut $v {
+            let [a, b, c, d] = &mut *row;
+            quarter_rounds!([*a, *b, *c, *d]);
+            *a = shuffle_words::<0x39>(*a);
+            *c = shuffle_words::<0x93>(*c);
+            *d = shuffle_words::<0x4e>(*d);
+            hold(row);
+        }
+        $($beside.step::<$more>();)+
+    };
+}
+
+/// Makes of a row of states, whose rounds are done, words of blocks. No loop, for the compiler
+/// would go through memory.
+macro_rules! finish {
+    ($row:ident, $start:expr, $beside:expr) => {
+        let start = $start;
+        $row = words([
+            add($row[0], start[0]),
+            add($row[1], start[1]),
+            add($row[2], start[2]),
+            add($row[3], start[3]),
+        ]);
+        hold(&mut $row);
+        $beside;
+    };
+}
+
 /// An [`Engine`](crate::low::chacha20_poly1305::Engine), where the vocabulary of such registers
 /// is at hand.
 macro_rules! engine {
@@ -50,15 +116,17 @@ macro_rules! engine {
             BLOCK, Beside, Ciphertext, Direction, Engine, FEW, Halves, KEYSTREAM, Keystream,
             Lanes, Nothing, PAIRS, Pairs, Poly1305, State, Twofold, few, quarter_rounds,
         };
-        use crate::low::inout::InOut;
-        use crate::low::x86::chacha20_poly1305::sixteen::{beside, quarter, quarters};
+        use crate::low::inout::{Chunk, InOut};
+        use crate::low::x86::chacha20_poly1305::sixteen::{
+            beside, columns_and_diagonals, double_round, finish, quarter, quarters,
+        };
 
         /// Bytes of sixteen blocks.
         const PASS: usize = 16 * BLOCK;
 
         /// How deep the frames of one record go, in bytes; of few bytes; and of a batch. More
         /// without optimisation, where registers are handed on in memory.
-        const SPILLS: usize = if cfg!(debug_assertions) { 12288 } else { 5632 };
+        const SPILLS: usize = if cfg!(debug_assertions) { 12288 } else { 2944 };
         const SPILLS_FEW: usize = if cfg!(debug_assertions) { 4096 } else { 1536 };
         const SPILLS_BATCH: usize = if cfg!(debug_assertions) { 16384 } else { 12288 };
 
@@ -101,15 +169,15 @@ macro_rules! engine {
                 unsafe { make_keystream(state, len, keystream, sum, behind) }
             }
 
-            fn pass(
+            fn passes(
                 self,
-                state: &State,
+                state: &mut State,
                 text: InOut<'_>,
                 sum: &mut Twofold,
-                ciphertext: &Ciphertext<'_>,
+                ciphertext: Ciphertext<'_>,
             ) {
                 // SAFETY: the token proves the features.
-                unsafe { pass(state, text, sum, ciphertext) }
+                unsafe { passes(state, text, sum, ciphertext) }
             }
 
             fn blocks(
@@ -175,33 +243,15 @@ macro_rules! engine {
         ) -> ([[V; 4]; 4], B) {
             let last = last();
             let [mut a, mut b, mut c, mut d] = [row(state, 0), row(state, 4), row(state, 8), last];
-            for round in 0..10 {
-                quarters!(rotate_16, a[0 1 2 3] += b[0 1 2 3] ^ d[0 1 2 3]);
-                beside.step(round, 0);
-                quarters!(rotate_12, c[0 1 2 3] += d[0 1 2 3] ^ b[0 1 2 3]);
-                beside.step(round, 1);
-                quarters!(rotate_8, a[0 1 2 3] += b[0 1 2 3] ^ d[0 1 2 3]);
-                beside.step(round, 2);
-                quarters!(rotate_7, c[0 1 2 3] += d[0 1 2 3] ^ b[0 1 2 3]);
-                quarters!(rotate_16, a[0 1 2 3] += b[1 2 3 0] ^ d[3 0 1 2]);
-                beside.step(round, 3);
-                quarters!(rotate_12, c[2 3 0 1] += d[3 0 1 2] ^ b[1 2 3 0]);
-                beside.step(round, 4);
-                quarters!(rotate_8, a[0 1 2 3] += b[1 2 3 0] ^ d[3 0 1 2]);
-                beside.step(round, 5);
-                quarters!(rotate_7, c[2 3 0 1] += d[3 0 1 2] ^ b[1 2 3 0]);
+            for round in (0..10).step_by(2) {
+                beside.rounds(round);
+                columns_and_diagonals!(a, b, c, d, beside, [0 1 2 3 4 5]);
+                columns_and_diagonals!(a, b, c, d, beside, [6 7 8 9 10 11]);
             }
-            let mut rows = [a, b, c, d];
-            let starts = [row(state, 0), row(state, 4), row(state, 8), last];
-            for ((n, row), start) in rows.iter_mut().enumerate().zip(starts) {
-                for (register, start) in row.iter_mut().zip(start) {
-                    *register = add(*register, start);
-                }
-                *row = words(*row);
-                hold(row);
-                beside.step(10, n);
-            }
-            let [a, b, c, d] = rows;
+            finish!(a, row(state, 0), beside.last::<0>());
+            finish!(b, row(state, 4), beside.last::<1>());
+            finish!(c, row(state, 8), beside.last::<2>());
+            finish!(d, last, beside.last::<3>());
             let blocks = [
                 lanes([a[0], b[0], c[0], d[0]]),
                 lanes([a[1], b[1], c[1], d[1]]),
@@ -243,26 +293,88 @@ macro_rules! engine {
         }
 
         #[target_feature(enable = $features)]
-        fn pass(
-            state: &State,
-            mut text: InOut<'_>,
+        fn passes<'a>(
+            state: &mut State,
+            mut text: InOut<'a>,
             sum: &mut Twofold,
-            ciphertext: &Ciphertext<'_>,
+            ciphertext: Ciphertext<'a>,
         ) {
+            match ciphertext {
+                Ciphertext::Own => even_passes::<true>(state, text, sum, &[0; PASS]),
+                Ciphertext::Behind(bytes) => match bytes.try_into() {
+                    Ok(bytes) => even_passes::<false>(state, text, sum, bytes),
+                    Err(_) => {
+                        if let Some(chunk) = text.take() {
+                            let bytes = odd_pass(state, chunk, sum, bytes);
+                            even_passes::<false>(state, text, sum, bytes);
+                        }
+                    }
+                },
+            }
+        }
+
+        /// Passes beside each of which as much is authenticated: its own text, or first `behind`.
+        ///
+        /// A function of its own for each, in which nothing depends on lengths: anything else
+        /// that is in sight takes registers from it.
+        #[inline(never)]
+        #[target_feature(enable = $features)]
+        fn even_passes<'a, const OWN: bool>(
+            state: &mut State,
+            mut text: InOut<'a>,
+            sum: &mut Twofold,
+            mut behind: &'a [u8; PASS],
+        ) {
+            let (mut total, key, power) = sum.parts();
+            while let Some(mut chunk) = text.take::<PASS>() {
+                let bytes = if OWN { chunk.read(0) } else { behind };
+                let beside = Pairs::new(total, &key, bytes);
+                let (keystream, beside) = sixteen_blocks(state, || following(state), beside);
+                total = beside.finish(power);
+                encrypt_chunk(&mut chunk, keystream);
+                if !OWN {
+                    behind = chunk.into_written();
+                }
+                state.skip(PASS);
+            }
+            sum.set(total);
+        }
+
+        /// A pass beside which more or less than that is authenticated.
+        #[inline(never)]
+        #[target_feature(enable = $features)]
+        fn odd_pass<'a>(
+            state: &mut State,
+            mut chunk: Chunk<'a, PASS>,
+            sum: &mut Twofold,
+            behind: &[u8],
+        ) -> &'a [u8; PASS] {
+            let key = sum.key();
+            let beside = Halves::new(sum, &key, behind);
+            let (keystream, beside) = sixteen_blocks(state, || following(state), beside);
+            beside.finish(sum);
+            encrypt_chunk(&mut chunk, keystream);
+            state.skip(PASS);
+            chunk.into_written()
+        }
+
+        /// The last row of a state and of the fifteen that follow it.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn following(state: &State) -> [V; 4] {
             let lanes = words_of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
-            let last = || {
-                let mut last = row(&state.0, 12);
-                last[0] = add(last[0], lanes);
-                last
-            };
-            let behind = ciphertext.of(text.input(), PASS);
-            let keystream = beside!(sum, behind, |beside| sixteen_blocks(state, last, beside));
-            let mut text = text.take::<PASS>().expect("a pass");
+            let [counters, a, b, c] = row(&state.0, 12);
+            [add(counters, lanes), a, b, c]
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn encrypt_chunk(chunk: &mut Chunk<'_, PASS>, keystream: [[V; 4]; 4]) {
             for (n, blocks) in keystream.into_iter().enumerate() {
                 for (quarter, key) in blocks.into_iter().enumerate() {
                     let at = (n + 4 * quarter) * BLOCK;
-                    let bytes = xor(load(text.read(at)), key);
-                    store(text.write(at), bytes);
+                    let bytes = xor(load(chunk.read(at)), key);
+                    store(chunk.write(at), bytes);
                 }
             }
         }
@@ -369,25 +481,15 @@ macro_rules! engine {
             }
 
             let mut v = start;
-            for round in 0..10 {
-                for [a, b, c, d] in &mut v {
-                    quarter_rounds!([*a, *b, *c, *d]);
-                    // Diagonals become columns. The second row is the last to be ready, so it
-                    // stays.
-                    *a = shuffle_words::<0x93>(*a);
-                    *c = shuffle_words::<0x39>(*c);
-                    *d = shuffle_words::<0x4e>(*d);
-                }
-                (0..3).for_each(|step| beside.step(round, step));
-                for [a, b, c, d] in &mut v {
-                    quarter_rounds!([*a, *b, *c, *d]);
-                    *a = shuffle_words::<0x39>(*a);
-                    *c = shuffle_words::<0x93>(*c);
-                    *d = shuffle_words::<0x4e>(*d);
-                }
-                (3..6).for_each(|step| beside.step(round, step));
+            for round in (0..10).step_by(2) {
+                beside.rounds(round);
+                double_round!(v, beside, 0 1 2, 3 4 5);
+                double_round!(v, beside, 6 7 8, 9 10 11);
             }
-            (0..4).for_each(|step| beside.step(10, step));
+            beside.last::<0>();
+            beside.last::<1>();
+            beside.last::<2>();
+            beside.last::<3>();
 
             let mut chunks = keystream.as_chunks_mut::<BLOCK>().0.iter_mut();
             for (v, start) in v.into_iter().zip(start) {
@@ -418,11 +520,12 @@ macro_rules! engine {
 
         #[target_feature(enable = $features)]
         fn authenticate(sum: &mut Twofold, bytes: &[u8]) {
+            let key = sum.key();
             for piece in bytes.chunks(PAIRS) {
-                Halves::new(sum, piece).finish(sum);
+                Halves::new(sum, &key, piece).finish(sum);
             }
         }
     };
 }
 
-pub(super) use {beside, engine, quarter, quarters};
+pub(super) use {beside, columns_and_diagonals, double_round, engine, finish, quarter, quarters};
