@@ -5,6 +5,7 @@
 pub(crate) mod cipher;
 pub(crate) mod ec;
 pub(crate) mod kem;
+pub(crate) mod pkey;
 pub(crate) mod rsa;
 pub(crate) mod sha;
 

@@ -8,8 +8,8 @@ use crypto_api::{
 };
 use openssl::error::ErrorStack;
 use openssl::md::{Md, MdRef};
-use openssl::pkey::{PKey, Private};
-use openssl::pkey_ctx::PkeyCtx;
+use openssl::pkey::{PKey, PKeyRef, Private};
+use openssl::pkey_ctx::{PkeyCtx, PkeyCtxRef};
 use openssl::rsa::{Padding, Rsa};
 use openssl::sign::RsaPssSaltlen;
 use rustls_pki_types::SubjectPublicKeyInfoDer;
@@ -17,6 +17,7 @@ use rustls_pki_types::SubjectPublicKeyInfoDer;
 use crate::der::Reader;
 use crate::error::{clear_queue, failed};
 use crate::hash::digest;
+use crate::low;
 use crate::verify::RSA_BITS;
 
 const SCHEMES: &[SignatureScheme] = &[
@@ -25,8 +26,13 @@ const SCHEMES: &[SignatureScheme] = &[
     SignatureScheme::RSA_PSS_RSAE_SHA512,
 ];
 
+/// A key, held by the contexts that sign with it, one for each hash function: what they
+/// look up and are set to costs more than the rest of a signature's padding.
 struct Key {
-    key: PKey<Private>,
+    sha256: PkeyCtx<Private>,
+    sha384: PkeyCtx<Private>,
+    sha512: PkeyCtx<Private>,
+    len: usize,
     public: SubjectPublicKeyInfoDer<'static>,
 }
 
@@ -57,8 +63,8 @@ fn structure(der: &[u8]) -> Result<(), Error> {
 /// Loads an RSAPrivateKey (RFC 8017, appendix A.1.2).
 pub(super) fn load(der: &[u8]) -> Result<Arc<dyn SigningKey>, Error> {
     structure(der)?;
-    let key = Rsa::private_key_from_der(der)
-        .map_err(|_| Error::BadKey("libcrypto cannot use its numbers"))?;
+    let unusable = |_: ErrorStack| Error::BadKey("libcrypto cannot use its numbers");
+    let key = Rsa::private_key_from_der(der).map_err(unusable)?;
     let bits = key.n().num_bits();
     if bits < *RSA_BITS.start() {
         return Err(Error::BadKey("RSA keys below 2048 bits are not secure"));
@@ -68,17 +74,25 @@ pub(super) fn load(der: &[u8]) -> Result<Arc<dyn SigningKey>, Error> {
             "RSA keys above 8192 bits are refused by peers",
         ));
     }
-    let key = PKey::from_rsa(key).map_err(failed("load an RSA key"))?;
-    let public = super::public_half(&key)?;
-    let key = Key { key, public };
+    let pkey = PKey::from_rsa(key).map_err(failed("load an RSA key"))?;
+    let public = super::public_half(&pkey)?;
+    let make = || {
+        Ok(Key {
+            sha256: context(&pkey, Md::sha256(), PkeyCtxRef::sign_init)?,
+            sha384: context(&pkey, Md::sha384(), PkeyCtxRef::sign_init)?,
+            sha512: context(&pkey, Md::sha512(), PkeyCtxRef::sign_init)?,
+            len: pkey.size(),
+            public,
+        })
+    };
+    let key = make().map_err(unusable)?;
     // Proving the factors prime would take longer than a thousand handshakes. A signature
     // that verifies shows that the numbers belong together, which is what damage breaks.
     let digest = [0; 32];
     let consistent = key
-        .sign_digest(Md::sha256(), &digest)
+        .sign_digest(&key.sha256, &digest)
         .and_then(|signature| {
-            key.context(Md::sha256(), false)?
-                .verify(&digest, &signature)
+            context(&pkey, Md::sha256(), PkeyCtxRef::verify_init)?.verify(&digest, &signature)
         })
         .unwrap_or(false);
     clear_queue();
@@ -88,25 +102,25 @@ pub(super) fn load(der: &[u8]) -> Result<Arc<dyn SigningKey>, Error> {
     Ok(Arc::new(key))
 }
 
-impl Key {
-    /// A context for one signature: PSS with a salt as long as the hash and MGF1 over it
-    /// (RFC 9846, section 4.3.3).
-    fn context(&self, md: &MdRef, sign: bool) -> Result<PkeyCtx<Private>, ErrorStack> {
-        let mut ctx = PkeyCtx::new(&self.key)?;
-        if sign {
-            ctx.sign_init()?;
-        } else {
-            ctx.verify_init()?;
-        }
-        ctx.set_rsa_padding(Padding::PKCS1_PSS)?;
-        ctx.set_signature_md(md)?;
-        ctx.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH)?;
-        Ok(ctx)
-    }
+/// A context that `init` prepares: PSS with a salt as long as the hash and MGF1 over it
+/// (RFC 9846, section 4.3.3).
+fn context(
+    key: &PKeyRef<Private>,
+    md: &MdRef,
+    init: fn(&mut PkeyCtxRef<Private>) -> Result<(), ErrorStack>,
+) -> Result<PkeyCtx<Private>, ErrorStack> {
+    let mut ctx = PkeyCtx::new(key)?;
+    init(&mut ctx)?;
+    ctx.set_rsa_padding(Padding::PKCS1_PSS)?;
+    ctx.set_signature_md(md)?;
+    ctx.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH)?;
+    Ok(ctx)
+}
 
-    fn sign_digest(&self, md: &MdRef, digest: &[u8]) -> Result<Vec<u8>, ErrorStack> {
-        let mut signature = vec![0; self.key.size()];
-        let len = self.context(md, true)?.sign(digest, Some(&mut signature))?;
+impl Key {
+    fn sign_digest(&self, ctx: &PkeyCtxRef<Private>, digest: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+        let mut signature = vec![0; self.len];
+        let len = low::pkey::duplicate(ctx)?.sign(digest, Some(&mut signature))?;
         signature.truncate(len);
         Ok(signature)
     }
@@ -133,14 +147,14 @@ impl SigningKey for Key {
         message: &[u8],
         _random: &dyn SecureRandom,
     ) -> Op<Vec<u8>> {
-        let (hash, md) = match scheme {
-            SignatureScheme::RSA_PSS_RSAE_SHA256 => (HashAlgorithm::Sha256, Md::sha256()),
-            SignatureScheme::RSA_PSS_RSAE_SHA384 => (HashAlgorithm::Sha384, Md::sha384()),
-            SignatureScheme::RSA_PSS_RSAE_SHA512 => (HashAlgorithm::Sha512, Md::sha512()),
+        let (hash, ctx) = match scheme {
+            SignatureScheme::RSA_PSS_RSAE_SHA256 => (HashAlgorithm::Sha256, &self.sha256),
+            SignatureScheme::RSA_PSS_RSAE_SHA384 => (HashAlgorithm::Sha384, &self.sha384),
+            SignatureScheme::RSA_PSS_RSAE_SHA512 => (HashAlgorithm::Sha512, &self.sha512),
             _ => return Op::err(Error::Unsupported("signature scheme of an RSA key")),
         };
         Op::Ready(digest(hash, message).and_then(|digest| {
-            self.sign_digest(md, &digest)
+            self.sign_digest(ctx, &digest)
                 .map_err(failed("sign with RSA"))
         }))
     }
