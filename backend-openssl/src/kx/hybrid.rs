@@ -63,7 +63,7 @@ fn respond(peer_share: &[u8], random: &dyn SecureRandom) -> Result<KeyExchangeRe
     let mut kem_secret = Zeroizing::new([0; kem::SECRET_LEN]);
     kem::encapsulate(&peer_kem, &mut entropy, &mut ciphertext, &mut kem_secret)
         .map_err(failed("encapsulate with ML-KEM-768"))?;
-    let pair = x25519::KeyPair::new(random)?;
+    let mut pair = x25519::KeyPair::new(random)?;
     let ecdh_secret = pair.agree(peer_ecdh)?;
     Ok(KeyExchangeResponse {
         share: [ciphertext.as_slice(), &pair.share].concat(),
@@ -91,7 +91,7 @@ impl Started {
         Ok(Self { kem, ecdh, share })
     }
 
-    fn finish(&self, peer_share: &[u8]) -> Result<SharedSecret, Error> {
+    fn finish(&mut self, peer_share: &[u8]) -> Result<SharedSecret, Error> {
         let (ciphertext, peer_ecdh) = peer_share
             .split_at_checked(kem::CIPHERTEXT_LEN)
             .ok_or(Error::BadPeerShare)?;
@@ -112,7 +112,7 @@ impl ActiveKeyExchange for Started {
         &self.share
     }
 
-    fn complete(self: Box<Self>, peer_share: &[u8]) -> Op<SharedSecret> {
+    fn complete(mut self: Box<Self>, peer_share: &[u8]) -> Op<SharedSecret> {
         Op::Ready(self.finish(peer_share))
     }
 }

@@ -1,18 +1,28 @@
 //! X25519 (RFC 7748).
 
+use std::sync::OnceLock;
+
 use crypto_api::{
     ActiveKeyExchange, Error, Implementation, KeyExchangeGroup, KeyExchangeResponse, NamedGroup,
     Op, SecureRandom, SharedSecret, refuse_all_zero,
 };
-use openssl::derive::Deriver;
 use openssl::error::ErrorStack;
-use openssl::pkey::{Id, PKey, Private};
+use openssl::pkey::{Id, PKey, PKeyRef, Private, Public};
+use openssl::pkey_ctx::{PkeyCtx, PkeyCtxRef};
 use zeroize::Zeroizing;
 
 use crate::error::failed;
+use crate::low;
 
 /// Length of private keys, shares and secrets in bytes.
-pub(super) const LEN: usize = 32;
+pub(super) const LEN: usize = low::x25519::LEN;
+
+/// The u-coordinate of the base point (RFC 7748, section 4.1), little-endian.
+const BASE_POINT: [u8; LEN] = {
+    let mut u = [0; LEN];
+    u[0] = 9;
+    u
+};
 
 /// The group X25519.
 #[derive(Debug)]
@@ -34,7 +44,7 @@ impl KeyExchangeGroup for X25519 {
 
     fn respond(&self, peer_share: &[u8], random: &dyn SecureRandom) -> Op<KeyExchangeResponse> {
         let respond = || {
-            let pair = KeyPair::new(random)?;
+            let mut pair = KeyPair::new(random)?;
             let secret = SharedSecret::new(pair.agree(peer_share)?.to_vec());
             Ok(KeyExchangeResponse {
                 share: pair.share,
@@ -49,9 +59,10 @@ impl KeyExchangeGroup for X25519 {
     }
 }
 
-/// An ephemeral key pair. Libcrypto wipes the private key when dropped.
+/// An ephemeral key pair, held by the context that multiplies points by the private key.
+/// Libcrypto wipes the private key when dropped.
 pub(super) struct KeyPair {
-    key: PKey<Private>,
+    ctx: PkeyCtx<Private>,
     pub(super) share: Vec<u8>,
 }
 
@@ -59,15 +70,29 @@ impl KeyPair {
     pub(super) fn new(random: &dyn SecureRandom) -> Result<Self, Error> {
         let mut private = Zeroizing::new([0; LEN]);
         random.fill(&mut *private)?;
-        let pair = || {
-            let key = PKey::private_key_from_raw_bytes(&*private, Id::X25519)?;
-            let share = key.raw_public_key()?;
-            Ok(Self { key, share })
-        };
-        pair().map_err(failed("make an X25519 key pair"))
+        Self::of(&mut private).map_err(failed("make an X25519 key pair"))
     }
 
-    pub(super) fn agree(&self, peer_share: &[u8]) -> Result<Zeroizing<[u8; LEN]>, Error> {
+    /// The public key is the private one times the base point (RFC 7748, section 6.1), and
+    /// is computed as such: libcrypto's function for that point alone is slower than its
+    /// function for all points. The key that does it says that its public half is the base
+    /// point, which nothing reads.
+    fn of(private: &mut [u8; LEN]) -> Result<Self, ErrorStack> {
+        static POINT: OnceLock<Result<PKey<Public>, ErrorStack>> = OnceLock::new();
+        let point = POINT
+            .get_or_init(|| PKey::public_key_from_raw_bytes(&BASE_POINT, Id::X25519))
+            .as_ref()
+            .map_err(Clone::clone)?;
+        let mut placeholder = BASE_POINT;
+        let key = low::x25519::key(private, &mut placeholder)?;
+        let mut ctx = PkeyCtx::new(&key)?;
+        ctx.derive_init()?;
+        let mut share = vec![0; LEN];
+        multiply(&mut ctx, point, &mut share)?;
+        Ok(Self { ctx, share })
+    }
+
+    pub(super) fn agree(&mut self, peer_share: &[u8]) -> Result<Zeroizing<[u8; LEN]>, Error> {
         if peer_share.len() != LEN {
             return Err(Error::BadPeerShare);
         }
@@ -76,22 +101,21 @@ impl KeyPair {
         let mut secret = Zeroizing::new([0; LEN]);
         // Every share of this length is valid but those of small order, with which the
         // secret would be zero; libcrypto refuses to derive that.
-        self.derive(&peer, &mut secret)
-            .map_err(|_| Error::BadPeerShare)?;
+        multiply(&mut self.ctx, &peer, &mut *secret).map_err(|_| Error::BadPeerShare)?;
         refuse_all_zero(&*secret)?;
         Ok(secret)
     }
+}
 
-    fn derive(
-        &self,
-        peer: &PKey<openssl::pkey::Public>,
-        secret: &mut [u8; LEN],
-    ) -> Result<(), ErrorStack> {
-        let mut deriver = Deriver::new(&self.key)?;
-        deriver.set_peer_ex(peer, false)?;
-        deriver.derive(secret)?;
-        Ok(())
-    }
+/// Writes `point` times the private key of `ctx` to `product`.
+fn multiply(
+    ctx: &mut PkeyCtxRef<Private>,
+    point: &PKeyRef<Public>,
+    product: &mut [u8],
+) -> Result<(), ErrorStack> {
+    low::pkey::set_peer(ctx, point)?;
+    ctx.derive(Some(product))?;
+    Ok(())
 }
 
 impl ActiveKeyExchange for KeyPair {
@@ -103,7 +127,7 @@ impl ActiveKeyExchange for KeyPair {
         &self.share
     }
 
-    fn complete(self: Box<Self>, peer_share: &[u8]) -> Op<SharedSecret> {
+    fn complete(mut self: Box<Self>, peer_share: &[u8]) -> Op<SharedSecret> {
         Op::Ready(
             self.agree(peer_share)
                 .map(|secret| SharedSecret::new(secret.to_vec())),

@@ -13,6 +13,7 @@ use openssl::pkey_ctx::PkeyCtx;
 use openssl_sys as ffi;
 
 use super::check;
+use super::pkey::{end, octets};
 
 /// Length of the seed that a key pair is made of (d and z), in bytes.
 pub(crate) const SEED_LEN: usize = 64;
@@ -125,17 +126,4 @@ pub(crate) fn decapsulate(
             ciphertext.len(),
         )
     })
-}
-
-/// A provider parameter that lends `bytes`.
-fn octets(name: &'static CStr, bytes: &mut [u8]) -> ffi::OSSL_PARAM {
-    let len = bytes.len();
-    // SAFETY: the function only stores the pointers that it is given.
-    unsafe { ffi::OSSL_PARAM_construct_octet_string(name.as_ptr(), bytes.as_mut_ptr().cast(), len) }
-}
-
-/// The parameter that ends a list.
-fn end() -> ffi::OSSL_PARAM {
-    // SAFETY: the function has no arguments and returns a plain struct.
-    unsafe { ffi::OSSL_PARAM_construct_end() }
 }

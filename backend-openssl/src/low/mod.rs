@@ -8,6 +8,7 @@ pub(crate) mod kem;
 pub(crate) mod pkey;
 pub(crate) mod rsa;
 pub(crate) mod sha;
+pub(crate) mod x25519;
 
 use openssl::error::ErrorStack;
 

@@ -1,9 +1,14 @@
 //! Contexts of operations with keys.
 
+use std::ffi::CStr;
+
 use foreign_types::{ForeignType, ForeignTypeRef};
 use openssl::error::ErrorStack;
+use openssl::pkey::{PKeyRef, Public};
 use openssl::pkey_ctx::{PkeyCtx, PkeyCtxRef};
 use openssl_sys as ffi;
+
+use super::check;
 
 unsafe extern "C" {
     /// In `<openssl/evp.h>`; its parameter is `const` from 3.0 on.
@@ -21,4 +26,27 @@ pub(crate) fn duplicate<T>(ctx: &PkeyCtxRef<T>) -> Result<PkeyCtx<T>, ErrorStack
     }
     // SAFETY: `duplicate` is not null, new and ours to free.
     Ok(unsafe { PkeyCtx::from_ptr(duplicate) })
+}
+
+/// Has `ctx` derive with `peer`, a public key for the same algorithm; whether it is a sound
+/// one is not checked.
+pub(crate) fn set_peer<T>(
+    ctx: &mut PkeyCtxRef<T>,
+    peer: &PKeyRef<Public>,
+) -> Result<(), ErrorStack> {
+    // SAFETY: both are live; the context takes a reference of its own to the key.
+    check(unsafe { ffi::EVP_PKEY_derive_set_peer_ex(ctx.as_ptr(), peer.as_ptr(), 0) })
+}
+
+/// A provider parameter that lends `bytes`.
+pub(crate) fn octets(name: &'static CStr, bytes: &mut [u8]) -> ffi::OSSL_PARAM {
+    let len = bytes.len();
+    // SAFETY: the function only stores the pointers that it is given.
+    unsafe { ffi::OSSL_PARAM_construct_octet_string(name.as_ptr(), bytes.as_mut_ptr().cast(), len) }
+}
+
+/// The parameter that ends a list.
+pub(crate) fn end() -> ffi::OSSL_PARAM {
+    // SAFETY: the function has no arguments and returns a plain struct.
+    unsafe { ffi::OSSL_PARAM_construct_end() }
 }
