@@ -24,9 +24,9 @@ fn functions<S: Sha>() -> HashFunctions {
 /// The hash of `message`, for signatures.
 pub(crate) fn digest(algorithm: HashAlgorithm, message: &[u8]) -> Result<Digest, Error> {
     match algorithm {
-        HashAlgorithm::Sha256 => Ok(finish(started::<Sha256>(&[message]))),
-        HashAlgorithm::Sha384 => Ok(finish(started::<Sha384>(&[message]))),
-        HashAlgorithm::Sha512 => Ok(finish(started::<Sha512>(&[message]))),
+        HashAlgorithm::Sha256 => Ok(finish(&mut started::<Sha256>(&[message]))),
+        HashAlgorithm::Sha384 => Ok(finish(&mut started::<Sha384>(&[message]))),
+        HashAlgorithm::Sha512 => Ok(finish(&mut started::<Sha512>(&[message]))),
         _ => Err(Error::Unsupported("hash function")),
     }
 }
@@ -37,7 +37,7 @@ fn started<S: Sha>(parts: &[&[u8]]) -> S {
     sha
 }
 
-fn finish<S: Sha>(sha: S) -> Digest {
+fn finish<S: Sha>(sha: &mut S) -> Digest {
     let mut out = [0; crypto_api::MAX_HASH_LEN];
     sha.finish(&mut out);
     let (hash, _) = out.split_at(S::ALGORITHM.output_len());
@@ -63,7 +63,7 @@ impl<S: Sha> Hash for Over<S> {
     }
 
     fn hash(&self, parts: &[&[u8]]) -> Result<Digest, Error> {
-        Ok(finish(started::<S>(parts)))
+        Ok(finish(&mut started::<S>(parts)))
     }
 
     fn implementation(&self) -> Implementation {
@@ -79,7 +79,7 @@ impl<S: Sha> HashContext for Context<S> {
     }
 
     fn digest(&self) -> Result<Digest, Error> {
-        Ok(finish(self.0.clone()))
+        Ok(finish(&mut self.0.clone()))
     }
 }
 
@@ -94,19 +94,25 @@ impl<S: Sha> Hmac for Over<S> {
     /// RFC 2104, section 2. Written here because libcrypto's own looks its algorithm up and
     /// allocates for each of the key schedule's short computations.
     fn mac(&self, key: &[u8], parts: &[&[u8]]) -> Result<Secret, Error> {
+        let mut sha = S::new();
         let mut pad = Zeroizing::new([0; MAX_BLOCK_LEN]);
         let (block, _) = pad.split_at_mut(S::ALGORITHM.block_len());
         match block.get_mut(..key.len()) {
             Some(front) => front.copy_from_slice(key),
-            None => started::<S>(&[key]).finish(block),
+            None => {
+                sha.update(key);
+                sha.finish(block);
+            }
         }
-        block.iter_mut().for_each(|byte| *byte ^= 0x36);
-        let mut inner = started::<S>(&[block]);
-        parts.iter().for_each(|part| inner.update(part));
         let mut mac = Secret::zeroed(S::ALGORITHM.output_len());
-        inner.finish(mac.as_bytes_mut());
+        block.iter_mut().for_each(|byte| *byte ^= 0x36);
+        sha.update(block);
+        parts.iter().for_each(|part| sha.update(part));
+        sha.finish(mac.as_bytes_mut());
         block.iter_mut().for_each(|byte| *byte ^= 0x36 ^ 0x5c);
-        started::<S>(&[block, mac.as_bytes()]).finish(mac.as_bytes_mut());
+        sha.update(block);
+        sha.update(mac.as_bytes());
+        sha.finish(mac.as_bytes_mut());
         Ok(mac)
     }
 

@@ -22,11 +22,11 @@ pub(crate) trait Sha: Clone + Send + Sync + 'static {
     /// Appends `data`.
     fn update(&mut self, data: &[u8]);
 
-    /// Writes the hash to the front of `out`.
+    /// Writes the hash to the front of `out` and starts anew.
     ///
     /// # Panics
     /// If `out` is shorter than the hash.
-    fn finish(self, out: &mut [u8]);
+    fn finish(&mut self, out: &mut [u8]);
 }
 
 macro_rules! sha {
@@ -52,11 +52,13 @@ macro_rules! sha {
                 unsafe { ffi::$update(&mut self.0, data.as_ptr().cast(), data.len()) };
             }
 
-            fn finish(mut self, out: &mut [u8]) {
+            fn finish(&mut self, out: &mut [u8]) {
                 assert!(out.len() >= Self::ALGORITHM.output_len());
-                // SAFETY: the context was initialised in `new` and is not used after this;
-                // `out` has room for the hash. The function cannot fail.
+                // SAFETY: the context was initialised in `new`; `out` has room for the hash.
+                // The function cannot fail.
                 unsafe { ffi::$final(out.as_mut_ptr(), &mut self.0) };
+                // SAFETY: as in `new`.
+                unsafe { ffi::$init(&mut self.0) };
             }
         }
 
