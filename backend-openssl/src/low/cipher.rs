@@ -62,14 +62,19 @@ impl Key {
             Direction::Seal => CipherCtxRef::encrypt_init,
             Direction::Open => CipherCtxRef::decrypt_init,
         };
-        init(&mut ctx, Some(cipher), None, None)?;
-        if mode == Mode::OnePiece {
-            // Both lengths are part of what the key is set for.
-            ctx.set_iv_length(NONCE_LEN)?;
-            ctx.set_tag_length(tag_len)?;
+        match mode {
+            Mode::Stream => {
+                assert_eq!(cipher.iv_length(), NONCE_LEN);
+                init(&mut ctx, Some(cipher), Some(key), None)?;
+            }
+            Mode::OnePiece => {
+                // Both lengths are part of what the key is set for.
+                init(&mut ctx, Some(cipher), None, None)?;
+                ctx.set_iv_length(NONCE_LEN)?;
+                ctx.set_tag_length(tag_len)?;
+                init(&mut ctx, None, Some(key), None)?;
+            }
         }
-        assert_eq!(ctx.iv_length(), NONCE_LEN);
-        init(&mut ctx, None, Some(key), None)?;
         Ok(Self { ctx, mode })
     }
 
