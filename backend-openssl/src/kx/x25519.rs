@@ -1,13 +1,13 @@
 //! X25519 (RFC 7748).
 
-use std::sync::OnceLock;
+use std::cell::RefCell;
 
 use crypto_api::{
     ActiveKeyExchange, Error, Implementation, KeyExchangeGroup, KeyExchangeResponse, NamedGroup,
     Op, SecureRandom, SharedSecret, refuse_all_zero,
 };
 use openssl::error::ErrorStack;
-use openssl::pkey::{Id, PKey, PKeyRef, Private, Public};
+use openssl::pkey::{Id, PKey, Private, Public};
 use openssl::pkey_ctx::{PkeyCtx, PkeyCtxRef};
 use zeroize::Zeroizing;
 
@@ -78,17 +78,12 @@ impl KeyPair {
     /// function for all points. The key that does it says that its public half is the base
     /// point, which nothing reads.
     fn of(private: &mut [u8; LEN]) -> Result<Self, ErrorStack> {
-        static POINT: OnceLock<Result<PKey<Public>, ErrorStack>> = OnceLock::new();
-        let point = POINT
-            .get_or_init(|| PKey::public_key_from_raw_bytes(&BASE_POINT, Id::X25519))
-            .as_ref()
-            .map_err(Clone::clone)?;
         let mut placeholder = BASE_POINT;
         let key = low::x25519::key(private, &mut placeholder)?;
         let mut ctx = PkeyCtx::new(&key)?;
         ctx.derive_init()?;
         let mut share = vec![0; LEN];
-        multiply(&mut ctx, point, &mut share)?;
+        multiply(&mut ctx, &BASE_POINT, &mut share)?;
         Ok(Self { ctx, share })
     }
 
@@ -96,12 +91,10 @@ impl KeyPair {
         if peer_share.len() != LEN {
             return Err(Error::BadPeerShare);
         }
-        let peer = PKey::public_key_from_raw_bytes(peer_share, Id::X25519)
-            .map_err(failed("take an X25519 share"))?;
         let mut secret = Zeroizing::new([0; LEN]);
         // Every share of this length is valid but those of small order, with which the
         // secret would be zero; libcrypto refuses to derive that.
-        multiply(&mut self.ctx, &peer, &mut *secret).map_err(|_| Error::BadPeerShare)?;
+        multiply(&mut self.ctx, peer_share, &mut *secret).map_err(|_| Error::BadPeerShare)?;
         refuse_all_zero(&*secret)?;
         Ok(secret)
     }
@@ -110,12 +103,26 @@ impl KeyPair {
 /// Writes `point` times the private key of `ctx` to `product`.
 fn multiply(
     ctx: &mut PkeyCtxRef<Private>,
-    point: &PKeyRef<Public>,
+    point: &[u8],
     product: &mut [u8],
 ) -> Result<(), ErrorStack> {
-    low::pkey::set_peer(ctx, point)?;
-    ctx.derive(Some(product))?;
-    Ok(())
+    thread_local! {
+        /// To make a key of each point takes libcrypto a microsecond, to put another point
+        /// into a key next to nothing.
+        static KEY: RefCell<Option<PKey<Public>>> = const { RefCell::new(None) };
+    }
+    KEY.with_borrow_mut(|key| {
+        let key = match key {
+            Some(key) => {
+                low::pkey::set_public_key(key, point)?;
+                key
+            }
+            None => key.insert(PKey::public_key_from_raw_bytes(point, Id::X25519)?),
+        };
+        low::pkey::set_peer(ctx, key)?;
+        ctx.derive(Some(product))?;
+        Ok(())
+    })
 }
 
 impl ActiveKeyExchange for KeyPair {

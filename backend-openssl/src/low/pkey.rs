@@ -1,6 +1,6 @@
 //! Contexts of operations with keys.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int, c_uchar};
 
 use foreign_types::{ForeignType, ForeignTypeRef};
 use openssl::error::ErrorStack;
@@ -13,6 +13,12 @@ use super::check;
 unsafe extern "C" {
     /// In `<openssl/evp.h>`; its parameter is `const` from 3.0 on.
     fn EVP_PKEY_CTX_dup(ctx: *const ffi::EVP_PKEY_CTX) -> *mut ffi::EVP_PKEY_CTX;
+    /// In `<openssl/evp.h>` from 3.0 on.
+    fn EVP_PKEY_set1_encoded_public_key(
+        key: *mut ffi::EVP_PKEY,
+        public: *const c_uchar,
+        public_len: usize,
+    ) -> c_int;
 }
 
 /// A context that is set to what `ctx` is set to. It shares the key and the algorithms with
@@ -36,6 +42,12 @@ pub(crate) fn set_peer<T>(
 ) -> Result<(), ErrorStack> {
     // SAFETY: both are live; the context takes a reference of its own to the key.
     check(unsafe { ffi::EVP_PKEY_derive_set_peer_ex(ctx.as_ptr(), peer.as_ptr(), 0) })
+}
+
+/// Has `key` be the public key that `public` encodes.
+pub(crate) fn set_public_key(key: &mut PKeyRef<Public>, public: &[u8]) -> Result<(), ErrorStack> {
+    // SAFETY: the key is live; `public` is readable for its length and copied.
+    check(unsafe { EVP_PKEY_set1_encoded_public_key(key.as_ptr(), public.as_ptr(), public.len()) })
 }
 
 /// A provider parameter that lends `bytes`.
