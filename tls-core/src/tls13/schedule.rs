@@ -2,8 +2,8 @@
 //! consumed into the next, so none can be used out of turn.
 
 use crypto_api::{
-    Digest, HashFunctions, MAX_HASH_LEN, NONCE_LEN, RecordOpener, RecordSealer, Secret,
-    SharedSecret, Suite,
+    Digest, HashAlgorithm, HashFunctions, MAX_HASH_LEN, NONCE_LEN, RecordOpener, RecordSealer,
+    Secret, SharedSecret, Suite,
 };
 use zeroize::Zeroizing;
 
@@ -63,25 +63,48 @@ fn zeros(hash: &HashFunctions) -> &'static [u8] {
 #[derive(Debug)]
 pub(crate) struct EarlySecret {
     hash: HashFunctions,
-    secret: Secret,
+    /// What leaves the row: the salt of the next one.
+    salt: Secret,
 }
 
 impl EarlySecret {
-    /// Without a pre-shared key.
+    /// Without a pre-shared key. Nothing enters the row then, so that what leaves it is no
+    /// secret but a constant of the hash function, which need not be computed each time.
     pub(crate) fn new(hash: HashFunctions) -> Result<Self, Error> {
-        let secret = hash.hkdf.extract(&[], zeros(&hash))?;
-        Ok(Self { hash, secret })
+        let salt = match hash.algorithm() {
+            HashAlgorithm::Sha256 => Secret::new(&SALT_SHA256),
+            HashAlgorithm::Sha384 => Secret::new(&SALT_SHA384),
+            _ => Self::salt(&hash)?,
+        };
+        Ok(Self { hash, salt })
+    }
+
+    fn salt(hash: &HashFunctions) -> Result<Secret, Error> {
+        let secret = hash.hkdf.extract(&[], zeros(hash))?;
+        derived(hash, &secret)
     }
 
     pub(crate) fn into_handshake(self, shared: &SharedSecret) -> Result<HandshakeSecret, Error> {
-        let salt = derived(&self.hash, &self.secret)?;
-        let secret = self.hash.hkdf.extract(salt.as_bytes(), shared.as_bytes())?;
+        let salt = self.salt.as_bytes();
+        let secret = self.hash.hkdf.extract(salt, shared.as_bytes())?;
         Ok(HandshakeSecret {
             hash: self.hash,
             secret,
         })
     }
 }
+
+/// With SHA-256; RFC 8448, section 3, has it too.
+const SALT_SHA256: [u8; 32] = [
+    0x6f, 0x26, 0x15, 0xa1, 0x08, 0xc7, 0x02, 0xc5, 0x67, 0x8f, 0x54, 0xfc, 0x9d, 0xba, 0xb6, 0x97,
+    0x16, 0xc0, 0x76, 0x18, 0x9c, 0x48, 0x25, 0x0c, 0xeb, 0xea, 0xc3, 0x57, 0x6c, 0x36, 0x11, 0xba,
+];
+/// With SHA-384.
+const SALT_SHA384: [u8; 48] = [
+    0x15, 0x91, 0xda, 0xc5, 0xcb, 0xbf, 0x03, 0x30, 0xa4, 0xa8, 0x4d, 0xe9, 0xc7, 0x53, 0x33, 0x0e,
+    0x92, 0xd0, 0x1f, 0x0a, 0x88, 0x21, 0x4b, 0x44, 0x64, 0x97, 0x2f, 0xd6, 0x68, 0x04, 0x9e, 0x93,
+    0xe5, 0x2f, 0x2b, 0x16, 0xfa, 0xd9, 0x22, 0xfd, 0xc0, 0x58, 0x44, 0x78, 0x42, 0x8f, 0x28, 0x2b,
+];
 
 /// The second row: what the key exchange enters.
 #[derive(Debug)]
@@ -250,6 +273,19 @@ impl Log<'_> {
     fn write(&self, label: &str, secret: &Secret) {
         if let Some(to) = self.to {
             to.log(label, self.client_random, secret.as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_constants_are_what_the_schedule_gives() {
+        for hash in backend_soft::provider().hashes {
+            let written = EarlySecret::new(hash.clone()).unwrap().salt;
+            assert_eq!(written, EarlySecret::salt(&hash).unwrap());
         }
     }
 }
