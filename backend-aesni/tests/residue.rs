@@ -393,9 +393,11 @@ fn nothing_is_left_of_a_key() {
             left.extend(one_record(&name, aead, soft, len));
         }
         for len in [3, 100, 1400, 5000] {
-            left.extend(batch(&name, aead, soft, len));
-            for bad in [0, 4, BATCH] {
-                left.extend(opened_batch(&name, aead, soft, len, bad));
+            for more in [0, 1] {
+                left.extend(batch(&name, aead, soft, len, more));
+                for bad in [0, 4, BATCH] {
+                    left.extend(opened_batch(&name, aead, soft, [len, more], bad));
+                }
             }
         }
     }
@@ -474,25 +476,35 @@ fn one_record(name: &str, aead: &dyn RecordAead, soft: &dyn RecordAead, len: usi
     left
 }
 
-fn batch(name: &str, aead: &dyn RecordAead, soft: &dyn RecordAead, len: usize) -> Vec<String> {
-    with_every_key(&format!("{name}: a batch of {len}"), |key| {
-        let cases: Vec<_> = (0..BATCH)
-            .map(|at| Case::new(soft, key, at as u64, len + at))
-            .collect();
-        let mut sealer = aead.sealer(&cases[0].key, &cases[0].iv).unwrap();
-        let mut outs: Vec<_> = cases
-            .iter()
-            .map(|case| vec![0; case.sealed.len()])
-            .collect();
-        let mut records: Vec<_> = (0..)
-            .zip(&cases)
-            .zip(&mut outs)
-            .map(|((sequence, case), out)| record(sequence, case.text[..].into(), out))
-            .collect();
-        let residue = residue(&mut || sealer.seal_batch(&mut records).unwrap());
-        let tags = cases.iter().flat_map(|case| case.tag().to_vec()).collect();
-        (residue, tags)
-    })
+/// Seals a batch, of which each record has so many bytes `more` than the one before it.
+fn batch(
+    name: &str,
+    aead: &dyn RecordAead,
+    soft: &dyn RecordAead,
+    len: usize,
+    more: usize,
+) -> Vec<String> {
+    with_every_key(
+        &format!("{name}: a batch of {len}, each {more} more"),
+        |key| {
+            let cases: Vec<_> = (0..BATCH)
+                .map(|at| Case::new(soft, key, at as u64, len + more * at))
+                .collect();
+            let mut sealer = aead.sealer(&cases[0].key, &cases[0].iv).unwrap();
+            let mut outs: Vec<_> = cases
+                .iter()
+                .map(|case| vec![0; case.sealed.len()])
+                .collect();
+            let mut records: Vec<_> = (0..)
+                .zip(&cases)
+                .zip(&mut outs)
+                .map(|((sequence, case), out)| record(sequence, case.text[..].into(), out))
+                .collect();
+            let residue = residue(&mut || sealer.seal_batch(&mut records).unwrap());
+            let tags = cases.iter().flat_map(|case| case.tag().to_vec()).collect();
+            (residue, tags)
+        },
+    )
 }
 
 /// Opens a batch, of which the record number `bad` is forged if there are as many: those behind
@@ -501,19 +513,19 @@ fn opened_batch(
     name: &str,
     aead: &dyn RecordAead,
     soft: &dyn RecordAead,
-    len: usize,
+    [len, more]: [usize; 2],
     bad: usize,
 ) -> Vec<String> {
-    let what = format!("{name}: opening a batch of {len}, {bad} good ones first");
+    let what = format!("{name}: opening a batch of {len}, each {more} more, {bad} good ones first");
     with_every_key(&what, |key| {
         let cases: Vec<_> = (0..BATCH)
-            .map(|at| Case::new(soft, key, at as u64, len + at))
+            .map(|at| Case::new(soft, key, at as u64, len + more * at))
             .collect();
         let mut opener = aead.opener(&cases[0].key, &cases[0].iv).unwrap();
         let mut in_outs: Vec<_> = cases.iter().map(|case| case.sealed.clone()).collect();
         let mut public: Vec<_> = cases.iter().map(|case| case.tag().to_vec()).collect();
         if let (Some(in_out), Some(tag)) = (in_outs.get_mut(bad), public.get_mut(bad)) {
-            in_out[len + bad..].fill(0x99);
+            in_out[len + more * bad..].fill(0x99);
             tag.clear();
         }
         let mut records: Vec<_> = (0..)

@@ -82,6 +82,18 @@ impl<'a> InOut<'a> {
         Some(chunk)
     }
 
+    /// Takes the first `len` bytes away.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) fn skip(&mut self, len: usize) {
+        assert!(len <= self.len);
+        self.len -= len;
+        // SAFETY: at least `len` bytes were left, so this is inside or one past the end.
+        self.from = unsafe { self.from.add(len) };
+        // SAFETY: as above.
+        self.to = unsafe { self.to.add(len) };
+    }
+
     /// The bytes to be read.
     #[inline]
     pub(crate) fn input(&self) -> &[u8] {

@@ -304,12 +304,68 @@ fn batches_of_unequal_neighbours() {
     }
 }
 
+/// Records of the same shape, which a kernel may work on together: every length around those at
+/// which it takes another path, every number of them, each one forged. One of another shape is
+/// among some of them.
+#[test]
+fn batches_of_equal_records() {
+    let lens = (100..300).chain([700, 1400, 1408, 3700, 4070, 4071, 4096, 5000]);
+    for kernel in backend_aesni::kernels_unchecked() {
+        let mut numbers = Numbers(11);
+        let (ours, theirs) = (&*kernel.aead, &*soft(kernel.id).aead);
+        let by = ours.implementation();
+        let secrets = Secrets::new(&mut numbers, ours);
+        for (round, len) in lens.clone().enumerate() {
+            let count = 2 + round % 9;
+            let mut texts: Vec<_> = (0..count).map(|_| numbers.bytes(len)).collect();
+            let header = numbers.bytes([5, 13, 16, 17, 0][round % 5]);
+            let mut headers = vec![header; count];
+            let other = numbers.up_to(count - 1);
+            match round % 4 {
+                1 => drop(texts[other].pop()),
+                2 => headers[other].push(0),
+                3 => headers[other].iter_mut().for_each(|byte| *byte ^= 4),
+                _ => {}
+            }
+            let trailer = Trailer::content_type(23);
+            let first = numbers.next() >> 1;
+            let mut expected: Vec<_> = texts
+                .iter()
+                .zip(&headers)
+                .zip(first..)
+                .map(|((text, aad), sequence)| {
+                    secrets.seal(theirs, sequence, aad, text[..].into(), trailer)
+                })
+                .collect();
+            let mut outs: Vec<_> = expected.iter().map(|out| vec![0xee; out.len()]).collect();
+            let mut records: Vec<_> = texts
+                .iter()
+                .zip(&mut outs)
+                .zip(&headers)
+                .zip(first..)
+                .map(|(((text, out), aad), sequence)| SealRecord {
+                    sequence,
+                    aad,
+                    payload: text[..].into(),
+                    trailer,
+                    out,
+                })
+                .collect();
+            let mut sealer = ours.sealer(&secrets.key, &secrets.iv).unwrap();
+            sealer.seal_batch(&mut records).unwrap();
+            assert!(outs == expected, "{by}: {count} records of {len} bytes");
+            let bad = numbers.up_to(count);
+            open_again(ours, &secrets, first, &headers, &texts, &mut expected, bad);
+        }
+    }
+}
+
 /// Opens a batch of which the record number `bad` is forged, if there are as many.
 fn open_again(
     ours: &dyn RecordAead,
     secrets: &Secrets,
     first: u64,
-    headers: &[[u8; 5]],
+    headers: &[impl AsRef<[u8]>],
     texts: &[Vec<u8>],
     outs: &mut [Vec<u8>],
     bad: usize,
@@ -329,7 +385,7 @@ fn open_again(
             .skip(done)
             .map(|((in_out, aad), sequence)| OpenRecord {
                 sequence,
-                aad,
+                aad: aad.as_ref(),
                 in_out,
                 plaintext_len: 0,
             })

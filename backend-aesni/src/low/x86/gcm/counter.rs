@@ -16,14 +16,14 @@ macro_rules! counter {
             /// back.
             #[inline]
             #[target_feature(enable = $features)]
-            fn stride(&mut self, key: V) -> [V; VECTORS] {
-                let mut blocks = [key; VECTORS];
-                const BLOCKS: usize = VECTORS * LANES;
-                if usize::from(self.number) + BLOCKS + LANES <= 256 {
+            fn stride<const N: usize>(&mut self, key: V) -> [V; N] {
+                let mut blocks = [key; N];
+                let count = N * LANES;
+                if usize::from(self.number) + count + LANES <= 256 {
                     for (at, block) in blocks.iter_mut().enumerate() {
                         *block = xor(key, add_last(self.next, (at * LANES) as i32));
                     }
-                    self.next = add_last(self.next, BLOCKS as i32);
+                    self.next = add_last(self.next, count as i32);
                 } else {
                     let mut number = reverse(self.next);
                     for block in &mut blocks {
@@ -32,7 +32,7 @@ macro_rules! counter {
                     }
                     self.next = reverse(number);
                 }
-                self.number = self.number.wrapping_add(BLOCKS as u8);
+                self.number = self.number.wrapping_add(count as u8);
                 blocks
             }
         }

@@ -3,7 +3,8 @@
 macro_rules! key {
     (
         features: $features:literal, token: $token:ident, detail: $detail:literal,
-        spills: [$spills128:literal, $spills256:literal], powers: $powers:expr $(, with: $more:ident)?
+        spills: [$spills128:literal, $spills256:literal], batch: $batch:literal,
+        powers: $powers:expr $(, with: $more:ident)?
     ) => {
         /// Bytes in a stride.
         const STRIDE: usize = VECTORS * BYTES;
@@ -31,7 +32,7 @@ macro_rules! key {
         }
 
         macro_rules! algorithm {
-            ($name:ident, $key_len:literal, $rounds:literal, $expand:ident, $deep:expr) => {
+            ($name:ident, $key_len:literal, $rounds:literal, $expand:ident, $deep:literal) => {
                 impl Kernel for $name {
                     type Key = [u8; $key_len];
                     const TAG_LEN: usize = 16;
@@ -65,7 +66,7 @@ macro_rules! key {
                     fn seal_batch(&mut self, iv: &Iv, records: &mut [SealRecord<'_>]) {
                         // SAFETY: the token proves the features.
                         unsafe { seal_all(&mut self.0, iv, records) };
-                        crate::low::wipe::traces::<{ spills($deep) }>();
+                        crate::low::wipe::traces::<{ spills($batch) }>();
                     }
 
                     fn open(&mut self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
@@ -78,7 +79,7 @@ macro_rules! key {
                     fn open_batch(&mut self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
                         // SAFETY: the token proves the features.
                         let opened = unsafe { open_all::<Self, _>(&mut self.0, iv, records) };
-                        crate::low::wipe::traces::<{ spills($deep) }>();
+                        crate::low::wipe::traces::<{ spills($batch) }>();
                         opened
                     }
                 }

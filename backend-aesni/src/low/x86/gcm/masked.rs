@@ -13,7 +13,8 @@
 macro_rules! masked {
     (
         features: $features:literal, token: $token:ident, wide: $($wide:ident)::+, detail: $detail:literal,
-        spills: [$spills128:literal, $spills256:literal], group: $group:literal
+        spills: [$spills128:literal, $spills256:literal], batch: $batch:literal,
+        group: $group:literal
     ) => {
         use core::arch::x86_64::*;
 
@@ -32,13 +33,14 @@ macro_rules! masked {
 
         key! {
             features: $features, token: $token, detail: $detail,
-            spills: [$spills128, $spills256], powers: 20, with: more
+            spills: [$spills128, $spills256], batch: $batch, powers: 20, with: more
         }
         hash! { $features }
         more! { $features, group: $group }
         counter! { $features }
         strides! { $features }
         tail! { $features }
+        twins! { $features }
 
         /// How many of `whole` bytes at the front of a text are for whole strides. What is left
         /// has a block and a byte at least, if there is a stride: less would have to be waited
@@ -63,27 +65,50 @@ macro_rules! masked {
             }
         }
 
+        /// Puts a record's text together in place, unless it is in one piece.
+        #[inline]
+        fn put_together(record: &mut SealRecord<'_>) {
+            if in_one_piece(record).is_none()
+                && let Some(out) = record.out.get_mut(..record.payload.len() + record.trailer.len())
+            {
+                let (text, trailer) = out.split_at_mut(record.payload.len());
+                record.payload.copy_to(text);
+                record.trailer.write_to(trailer);
+            }
+        }
+
         // Not into a caller's frame, below which traces are wiped: a build for one CPU could.
         #[inline(never)]
         #[target_feature(enable = $features)]
         fn seal<const R: usize>(key: &mut Key<R>, iv: &Iv, record: &mut SealRecord<'_>) {
-            seal_all(key, iv, core::slice::from_mut(record));
+            seal_each(key, iv, core::slice::from_mut(record));
         }
 
         #[inline(never)]
         #[target_feature(enable = $features)]
         fn seal_all<const R: usize>(key: &mut Key<R>, iv: &Iv, records: &mut [SealRecord<'_>]) {
+            let mut records = records;
+            while !records.is_empty() {
+                let (alone, alike) = Shape::split(records, |record| shape_to_seal(record));
+                let (now, others) = records.split_at_mut(alone);
+                if !now.is_empty() {
+                    seal_each(key, iv, now);
+                }
+                let (now, others) = others.split_at_mut(alike);
+                if !now.is_empty() {
+                    seal_together(key, iv, now);
+                }
+                records = others;
+            }
+        }
+
+        #[inline(never)]
+        #[target_feature(enable = $features)]
+        fn seal_each<const R: usize>(key: &mut Key<R>, iv: &Iv, records: &mut [SealRecord<'_>]) {
             let mut total = 0;
             for record in &mut *records {
-                let text_len = record.plaintext_len();
-                total += text_len;
-                if in_one_piece(record).is_none()
-                    && let Some(out) = record.out.get_mut(..text_len)
-                {
-                    let (text, trailer) = out.split_at_mut(record.payload.len());
-                    record.payload.copy_to(text);
-                    record.trailer.write_to(trailer);
-                }
+                total += record.plaintext_len();
+                put_together(record);
             }
             key.prepare(total);
             let key = Held::new(key);
@@ -117,7 +142,7 @@ macro_rules! masked {
             iv: &Iv,
             record: &mut OpenRecord<'_>,
         ) -> bool {
-            open_all::<K, R>(key, iv, core::slice::from_mut(record)) == 1
+            open_each::<K, R>(key, iv, core::slice::from_mut(record), 0) == 1
         }
 
         /// Opens records as long as their tags are right; says how many.
@@ -130,7 +155,39 @@ macro_rules! masked {
             iv: &Iv,
             records: &mut [OpenRecord<'_>],
         ) -> usize {
-            key.prepare(records.iter().map(|record| record.in_out.len()).sum());
+            if records.len() == 1 {
+                return open_each::<K, R>(key, iv, records, 0);
+            }
+            let mut opened = 0;
+            while opened < records.len() {
+                let others = &mut records[opened..];
+                let (alone, alike) = Shape::split(others, |record| shape_to_open::<K>(record));
+                let (one_by_one, others) = others.split_at_mut(alone);
+                let mut done = 0;
+                if alone > 0 {
+                    done = open_each::<K, R>(key, iv, one_by_one, opened);
+                }
+                if done == alone && alike > 0 {
+                    done += open_together::<K, R>(key, iv, &mut others[..alike], opened + done);
+                }
+                opened += done;
+                if done < alone + alike {
+                    break;
+                }
+            }
+            opened
+        }
+
+        /// The same, one by one: `earlier` were opened before.
+        #[inline(never)]
+        #[target_feature(enable = $features)]
+        fn open_each<K: Kernel, const R: usize>(
+            key: &mut Key<R>,
+            iv: &Iv,
+            records: &mut [OpenRecord<'_>],
+            earlier: usize,
+        ) -> usize {
+            key.prepare(records.iter().fold(0, |total, record| total + record.in_out.len()));
             let held = Held::new(key);
             let mut opened = 0;
             for record in records {
@@ -146,7 +203,7 @@ macro_rules! masked {
                 let expected = finish!(run, false, before, false, tail);
                 let tag = wide128::load_partial(tag);
                 if !crate::low::verify::block(expected, tag) {
-                    if opened > 0 {
+                    if earlier + opened > 0 {
                         restore(&key.table.round_keys, nonce, text);
                     }
                     break;

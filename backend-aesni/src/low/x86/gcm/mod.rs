@@ -13,7 +13,8 @@
 //! one stride overlaps with GHASH of another, and a last part of no more than a stride and a block
 //! that also computes E(J0), hashes the lengths and gives the tag. A short record is a last part alone.
 //! [`masked!`] does the same where registers can be read and written in part, which gives the
-//! last part the form of a stride, and where there are enough of them to hold a key's rounds.
+//! last part the form of a stride, and where there are enough of them to hold a key's rounds;
+//! records of a batch that are alike are worked on two at a time there.
 
 use super::aes::Block;
 use crate::low::wipe;
@@ -71,6 +72,8 @@ mod more;
 mod strides;
 #[macro_use]
 mod tail;
+#[macro_use]
+mod twins;
 
 /// How deep a kernel's frames go, in bytes, with room to spare, when `released` is what goes
 /// for a build as it is released; 4800 were seen without optimisation across crates.
@@ -85,7 +88,7 @@ const fn spills(released: usize) -> usize {
 macro_rules! kernel {
     (
         features: $features:literal, token: $token:ident, wide: $($wide:ident)::+, detail: $detail:literal,
-        spills: [$spills128:literal, $spills256:literal],
+        spills: [$spills128:literal, $spills256:literal], batch: $batch:literal,
         stride: $vectors:literal, tails: [$($tail:literal),+ $(,)?]
     ) => {
         use core::arch::x86_64::*;
@@ -102,7 +105,7 @@ macro_rules! kernel {
         const VECTORS: usize = $vectors;
         key! {
             features: $features, token: $token, detail: $detail,
-            spills: [$spills128, $spills256], powers: VECTORS * LANES + 2
+            spills: [$spills128, $spills256], batch: $batch, powers: VECTORS * LANES + 2
         }
         hash! { $features }
         counter! { $features }
@@ -412,7 +415,7 @@ pub(crate) mod aesni {
     kernel! {
         features: "aes,pclmulqdq,ssse3,sse4.1,avx",
         token: AesNi, wide: wide128, detail: "AES-NI, PCLMULQDQ",
-        spills: [1280, 1280], stride: 8, tails: [1, 2, 3, 4, 5, 6, 7]
+        spills: [1280, 1280], batch: 1280, stride: 8, tails: [1, 2, 3, 4, 5, 6, 7]
     }
 }
 
@@ -421,7 +424,7 @@ pub(crate) mod vaes {
     kernel! {
         features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq",
         token: Vaes, wide: wide256, detail: "VAES, VPCLMULQDQ on AVX2",
-        spills: [3072, 3584], stride: 6, tails: [1, 2, 3, 4, 5]
+        spills: [3072, 3584], batch: 3584, stride: 6, tails: [1, 2, 3, 4, 5]
     }
 }
 
@@ -430,7 +433,7 @@ pub(crate) mod avx512 {
     masked! {
         features: "aes,pclmulqdq,avx2,bmi2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl",
         token: Avx512, wide: wide512, detail: "VAES, VPCLMULQDQ on AVX-512",
-        spills: [1024, 1024], group: 2
+        spills: [1024, 1024], batch: 2048, group: 2
     }
 }
 
