@@ -137,7 +137,7 @@ macro_rules! hash {
             // followed by the lengths.
             powers.as_flattened()[16 * (POWERS - first)..]
                 .first_chunk()
-                .unwrap_or(&[0; BYTES])
+                .expect("as many powers as lanes")
         }
 
         #[inline(always)]
