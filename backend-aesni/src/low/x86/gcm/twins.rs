@@ -71,12 +71,10 @@ macro_rules! twins {
             #[inline]
             #[target_feature(enable = $features)]
             fn split<T>(records: &[T], of: impl Fn(&T) -> Self + Copy) -> (usize, usize) {
-                if records.len() > 1 {
-                    for alone in 0..records.len() {
-                        let alike = Self::alike(&records[alone..], of);
-                        if alike > 0 {
-                            return (alone, alike);
-                        }
+                for alone in 0..records.len() {
+                    let alike = Self::alike(&records[alone..], of);
+                    if alike > 0 {
+                        return (alone, alike);
                     }
                 }
                 (records.len(), 0)
