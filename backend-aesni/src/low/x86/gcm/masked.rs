@@ -66,7 +66,7 @@ macro_rules! masked {
         }
 
         /// Puts a record's text together in place, unless it is in one piece.
-        #[inline]
+        #[inline(always)]
         fn put_together(record: &mut SealRecord<'_>) {
             if in_one_piece(record).is_none()
                 && let Some(out) = record.out.get_mut(..record.payload.len() + record.trailer.len())
