@@ -392,6 +392,11 @@ fn nothing_is_left_of_a_key() {
         for len in LENGTHS {
             left.extend(one_record(&name, aead, soft, len));
         }
+        for len in [3, 100, 200, 300] {
+            for before in 0..9 {
+                left.extend(row(&name, aead, soft, len, before));
+            }
+        }
         for len in [3, 100, 1400, 5000] {
             for more in [0, 1] {
                 left.extend(batch(&name, aead, soft, len, more));
@@ -473,6 +478,59 @@ fn one_record(name: &str, aead: &dyn RecordAead, soft: &dyn RecordAead, len: usi
             (residue, Vec::new())
         },
     ));
+    left
+}
+
+/// What a record leaves behind others like it, and the key when it is dropped then, with whatever
+/// it has kept for those that would have come next.
+fn row(
+    name: &str,
+    aead: &dyn RecordAead,
+    soft: &dyn RecordAead,
+    len: usize,
+    before: u64,
+) -> Vec<String> {
+    let seal = |key, only_drop: bool| {
+        let mut case = Case::new(soft, key, before, len);
+        let mut out = vec![0; case.sealed.len()];
+        // What lay on the stack before may be between the fields.
+        paint();
+        let mut sealer = Some(aead.sealer(&case.key, &case.iv).unwrap());
+        for sequence in 0..before {
+            let mut record = record(sequence, case.text[..].into(), &mut out);
+            sealer.as_mut().unwrap().seal(&mut record).unwrap();
+        }
+        let residue = if only_drop {
+            residue(&mut || drop(sealer.take()))
+        } else {
+            let mut record = record(before, case.text[..].into(), &mut out);
+            let residue = residue(&mut || sealer.as_mut().unwrap().seal(&mut record).unwrap());
+            assert_eq!(out, case.sealed);
+            residue
+        };
+        (residue, case.sealed.split_off(len))
+    };
+    let open = |key| {
+        let cases: Vec<_> = (0..=before)
+            .map(|sequence| Case::new(soft, key, sequence, len))
+            .collect();
+        let mut opener = aead.opener(&cases[0].key, &cases[0].iv).unwrap();
+        let mut residues = (0..).zip(&cases).map(|(sequence, case)| {
+            let mut in_out = case.sealed.clone();
+            let mut opened = Ok(0);
+            let residue = residue(&mut || opened = opener.open(sequence, &AAD, &mut in_out));
+            assert_eq!(opened, Ok(len));
+            residue
+        });
+        let last = residues.by_ref().last().unwrap();
+        (last, cases[before as usize].tag().to_vec())
+    };
+    let name = format!("{name}: {len} bytes behind {before} records");
+    let mut left = with_every_key(&format!("{name}: sealing"), |key| seal(key, false));
+    left.extend(with_every_key(&format!("{name}: opening"), open));
+    left.extend(with_every_key(&format!("{name}: dropping"), |key| {
+        seal(key, true)
+    }));
     left
 }
 

@@ -6,6 +6,7 @@ mod ccm;
 mod guarded;
 mod known;
 mod published;
+mod rows;
 mod which;
 
 use crypto_api::{CipherSuite, NONCE_LEN, Payload, RecordAead, SealRecord, Suite, Trailer};

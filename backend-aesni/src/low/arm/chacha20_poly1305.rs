@@ -4,8 +4,8 @@ use core::arch::aarch64::*;
 use core::arch::aarch64::{vaddq_u32 as add, veorq_u32 as xor};
 
 use crate::low::chacha20_poly1305::{
-    BLOCK, Blocks, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Lanes, Poly1305,
-    State, few, quarter_rounds,
+    BLOCK, Blocks, Ciphertext, Engine, FEW, KEYSTREAM, Keystream, Lanes, Poly1305, State, few,
+    quarter_rounds,
 };
 use crate::low::cpu::Neon;
 use crate::low::inout::InOut;
@@ -19,9 +19,9 @@ impl Engine for Neon {
     const BESIDE: usize = 20 * 16;
     type Sum = Poly1305;
 
-    fn few(self, state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16] {
+    fn few<const SEAL: bool>(self, state: &State, aad: &[u8], text: &mut [u8]) -> [u8; 16] {
         // SAFETY: the token proves the features.
-        unsafe { seal_or_open_few(state, aad, text, direction) }
+        unsafe { seal_or_open_few::<SEAL>(state, aad, text) }
     }
 
     fn keystream(
@@ -260,7 +260,7 @@ fn blocks_of_lanes(
 }
 
 #[target_feature(enable = "neon")]
-fn seal_or_open_few(state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16] {
+fn seal_or_open_few<const SEAL: bool>(state: &State, aad: &[u8], text: &mut [u8]) -> [u8; 16] {
     let mut keystream = Keystream([0; BLOCK + FEW]);
     let (head, tail) = keystream.0.split_at_mut(PASS);
     write(head, four_blocks(state, None, &mut Blocks::none()));
@@ -269,5 +269,5 @@ fn seal_or_open_few(state: &State, aad: &[u8], text: &mut [u8], direction: Direc
         state.skip(PASS);
         write(tail, four_blocks(&state, None, &mut Blocks::none()));
     }
-    few(&keystream, aad, text, direction)
+    few::<SEAL>(&keystream.0, aad, text)
 }

@@ -142,7 +142,7 @@ impl Source {
 }
 
 /// How many blocks a text takes, with block 0.
-fn blocks(len: usize) -> usize {
+pub(super) fn blocks(len: usize) -> usize {
     1 + len.div_ceil(BLOCK)
 }
 

@@ -8,14 +8,16 @@
 //! ciphertext is there already. Every other pass authenticates one piece of ciphertext while it
 //! makes keystream for another: the piece before it when sealing, its own piece when opening.
 
+mod ahead;
 mod batch;
 mod poly1305;
 
 use crypto_api::{NONCE_LEN, OpenRecord, SealRecord};
 use zeroize::{Zeroize, Zeroizing};
 
+use ahead::{Ahead, Part};
 pub(crate) use batch::Lanes;
-use batch::{GROUP, SHORT};
+use batch::{GROUP, SHORT, blocks};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use poly1305::{Beside, Halves, Nothing, PAIRS, Pairs, Twofold};
 pub(crate) use poly1305::{Blocks, Poly1305};
@@ -136,13 +138,21 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
     /// Bytes of keystream, block 0 among them, that opening starts with at the most, and sealing
     /// less than a pass.
     const START: usize = Self::PASS;
+    /// Bytes of keystream, block 0 among them, of the longest records for which it is made ahead:
+    /// half a pass, where that gains time.
+    const AHEAD: usize = 0;
     /// Bytes that are added beside a pass and take no time of their own.
     const BESIDE: usize;
     /// A sum in the form that many bytes are added to.
     type Sum: From<Poly1305>;
 
     /// Seals or opens up to [`FEW`] bytes of text in place, and returns their tag.
-    fn few(self, state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16];
+    fn few<const SEAL: bool>(self, state: &State, aad: &[u8], text: &mut [u8]) -> [u8; 16];
+
+    /// The same under keystream that is there already, from block 0 on.
+    fn under<const SEAL: bool>(self, keystream: &[u8], aad: &[u8], text: &mut [u8]) -> [u8; 16] {
+        few::<SEAL>(keystream, aad, text)
+    }
 
     /// Goes on with `sum`, which `len` bytes are to be added to.
     fn begin(self, sum: Poly1305, _len: usize) -> Self::Sum {
@@ -154,13 +164,24 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
     fn start(self, state: &State, next: u32, _len: usize, keystream: &mut [u8; KEYSTREAM]) {
         let mut nothing = Self::Sum::from(Poly1305::new(&[0; BLOCK]));
         let lanes = Lanes::starting(state, next);
-        self.blocks(
-            state,
-            &lanes,
-            &mut keystream[..Self::PASS],
-            &mut nothing,
-            &[],
-        );
+        let keystream = &mut keystream[..Self::PASS];
+        self.blocks(state, &lanes, keystream, &mut nothing, &[]);
+    }
+
+    /// Makes a block for each lane, [`PASS`](Engine::PASS) bytes, whose state differs from `state`
+    /// in the counter and in the last word of the nonce.
+    fn ahead(
+        self,
+        state: &State,
+        counters: &[u32; 16],
+        last: &[u32; 16],
+        keystream: &mut [u8; KEYSTREAM],
+    ) {
+        let State([.., a, b, _]) = state;
+        let lanes = Lanes([*counters, [*a; 16], [*b; 16], *last]);
+        let mut nothing = Self::Sum::from(Poly1305::new(&[0; BLOCK]));
+        let keystream = &mut keystream[..Self::PASS];
+        self.blocks(state, &lanes, keystream, &mut nothing, &[]);
     }
 
     /// Makes the first `len` bytes of keystream or more, [`PASS`](Engine::PASS) at the most;
@@ -210,19 +231,27 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
     /// The same after [`few`](Engine::few) bytes.
     fn wipe_few(self);
 
+    /// The same where the keystream was [there already](Engine::under).
+    fn wipe_under(self) {
+        wipe::traces::<SPILLS_UNDER>();
+    }
+
+    /// The same where keystream was made [ahead](Engine::ahead).
+    fn wipe_ahead(self) {
+        wipe::traces::<SPILLS_AHEAD>();
+    }
+
     /// The same after a batch.
     fn wipe_batch(self);
 }
 
+/// How deep the frames go of a record whose keystream is there, in bytes, and where it has to be
+/// made first.
+const SPILLS_UNDER: usize = if cfg!(debug_assertions) { 4096 } else { 512 };
+const SPILLS_AHEAD: usize = if cfg!(debug_assertions) { 12288 } else { 2560 };
+
 /// How deep the copying of a key goes, in bytes: into registers alone where that is optimised.
 const SPILLS_KEY: usize = if cfg!(debug_assertions) { 512 } else { 128 };
-
-/// Whether ciphertext is what comes out or what goes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Seal,
-    Open,
-}
 
 /// Length in bytes of text that needs no pass: five blocks, beside the one for the key.
 pub(crate) const FEW: usize = 5 * BLOCK;
@@ -230,19 +259,13 @@ pub(crate) const FEW: usize = 5 * BLOCK;
 /// Seals or opens up to [`FEW`] bytes of text in place under keystream from block 0 on, and
 /// returns the tag. Engines call it where their vector unit is at hand.
 #[inline(always)]
-pub(crate) fn few(
-    keystream: &Keystream<{ BLOCK + FEW }>,
-    aad: &[u8],
-    text: &mut [u8],
-    direction: Direction,
-) -> [u8; 16] {
-    let (key, keystream) = keystream.0.split_at(BLOCK);
+pub(crate) fn few<const SEAL: bool>(keystream: &[u8], aad: &[u8], text: &mut [u8]) -> [u8; 16] {
+    let (key, keystream) = keystream.split_at(BLOCK);
+    // Else plaintext would stay.
+    assert!(text.len() <= keystream.len());
     let mut sum = Poly1305::new(key);
     sum.padded(aad);
-    let ciphertext = |input: u128, output: u128| match direction {
-        Direction::Seal => output.to_le_bytes(),
-        Direction::Open => input.to_le_bytes(),
-    };
+    let ciphertext = |input: u128, output: u128| if SEAL { output } else { input }.to_le_bytes();
     let (blocks, rest) = text.as_chunks_mut::<16>();
     let mut keys = keystream.as_chunks::<16>().0.iter();
     for (block, key) in blocks.iter_mut().zip(&mut keys) {
@@ -282,6 +305,7 @@ pub(crate) fn xor(text: &mut [u8], keystream: &[u8]) {
 pub(crate) struct ChaCha20Poly1305<E> {
     engine: E,
     key: Zeroizing<[u32; 8]>,
+    ahead: Ahead,
 }
 
 impl<E: Engine> ChaCha20Poly1305<E> {
@@ -308,7 +332,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         let state = State::new(&self.key, &iv.nonce(record.sequence));
         let aad = record.aad;
         if let Ok((text, tag)) = record.gather(Self::TAG_LEN) {
-            tag.copy_from_slice(&self.engine.few(&state, aad, text, Direction::Seal));
+            tag.copy_from_slice(&self.engine.few::<true>(&state, aad, text));
         }
     }
 
@@ -316,7 +340,23 @@ impl<E: Engine> ChaCha20Poly1305<E> {
     fn open_few(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
         let state = State::new(&self.key, &iv.nonce(record.sequence));
         let (text, tag) = split_tag::<Self>(record.in_out);
-        let mut expected = self.engine.few(&state, record.aad, text, Direction::Open);
+        let mut expected = self.engine.few::<false>(&state, record.aad, text);
+        verify::tag::<16>(&mut expected, tag)
+    }
+
+    #[inline(never)]
+    fn seal_under(keystream: Part<'_>, engine: E, record: &mut SealRecord<'_>) {
+        let aad = record.aad;
+        if let Ok((text, tag)) = record.gather(Self::TAG_LEN) {
+            tag.copy_from_slice(&engine.under::<true>(keystream.0, aad, text));
+        }
+    }
+
+    #[inline(never)]
+    fn open_under(keystream: Part<'_>, engine: E, record: &mut OpenRecord<'_>) -> bool {
+        let (text, tag) = split_tag::<Self>(record.in_out);
+
+        let mut expected = engine.under::<false>(keystream.0, record.aad, text);
         verify::tag::<16>(&mut expected, tag)
     }
 
@@ -454,7 +494,11 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
 
     fn blank(engine: E) -> Self {
         let key = Zeroizing::new([0; 8]);
-        Self { engine, key }
+        Self {
+            engine,
+            key,
+            ahead: Ahead::default(),
+        }
     }
 
     fn set_key(&mut self, key: &Self::Key) {
@@ -465,16 +509,29 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
     }
 
     fn seal(&mut self, iv: &Iv, record: &mut SealRecord<'_>) {
-        if record.plaintext_len() > FEW {
+        let len = record.plaintext_len();
+        if len > FEW {
+            self.ahead.forget();
             self.seal_many(iv, record);
-            self.engine.wipe();
-        } else {
-            self.seal_few(iv, record);
-            self.engine.wipe_few();
+            return self.engine.wipe();
         }
+        let (engine, sequence, len) = (self.engine, record.sequence, blocks(len) * BLOCK);
+        if let Some(part) = self.ahead.take(sequence, len) {
+            Self::seal_under(part, engine, record);
+            return engine.wipe_under();
+        }
+        if self.ahead.follow(engine, &self.key, iv, sequence, len)
+            && let Some(part) = self.ahead.take(sequence, len)
+        {
+            Self::seal_under(part, engine, record);
+            return engine.wipe_ahead();
+        }
+        self.seal_few(iv, record);
+        engine.wipe_few();
     }
 
     fn seal_batch(&mut self, iv: &Iv, records: &mut [SealRecord<'_>]) {
+        self.ahead.forget();
         let mut rest = records;
         while let [first, ..] = rest {
             let len = first.plaintext_len();
@@ -493,18 +550,33 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
     }
 
     fn open(&mut self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
-        if record.in_out.len() > FEW + Self::TAG_LEN {
+        let len = record.in_out.len() - Self::TAG_LEN;
+        if len > FEW {
+            self.ahead.forget();
             let is_right = self.open_many(iv, record);
             self.engine.wipe();
-            is_right
-        } else {
-            let is_right = self.open_few(iv, record);
-            self.engine.wipe_few();
-            is_right
+            return is_right;
         }
+        let (engine, sequence, len) = (self.engine, record.sequence, blocks(len) * BLOCK);
+        if let Some(part) = self.ahead.take(sequence, len) {
+            let is_right = Self::open_under(part, engine, record);
+            engine.wipe_under();
+            return is_right;
+        }
+        if self.ahead.follow(engine, &self.key, iv, sequence, len)
+            && let Some(part) = self.ahead.take(sequence, len)
+        {
+            let is_right = Self::open_under(part, engine, record);
+            engine.wipe_ahead();
+            return is_right;
+        }
+        let is_right = self.open_few(iv, record);
+        engine.wipe_few();
+        is_right
     }
 
     fn open_batch(&mut self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
+        self.ahead.forget();
         let mut opened = 0;
         while opened < records.len() {
             let rest = &mut records[opened..];

@@ -5,8 +5,8 @@ use core::arch::x86_64::*;
 use core::arch::x86_64::{_mm256_add_epi32 as add, _mm256_xor_si256 as xor};
 
 use crate::low::chacha20_poly1305::{
-    BLOCK, Blocks, Ciphertext, Direction, Engine, FEW, KEYSTREAM, Keystream, Lanes, Poly1305,
-    State, few, quarter_rounds,
+    BLOCK, Blocks, Ciphertext, Engine, FEW, KEYSTREAM, Keystream, Lanes, Poly1305, State, few,
+    quarter_rounds,
 };
 use crate::low::cpu::Avx2;
 use crate::low::inout::InOut;
@@ -21,12 +21,13 @@ const SPILLS: usize = if cfg!(debug_assertions) { 8192 } else { 4608 };
 impl Engine for Avx2 {
     const DETAIL: &'static str = "AVX2";
     const PASS: usize = PASS;
+    const AHEAD: usize = PASS / 2;
     const BESIDE: usize = 30 * 16;
     type Sum = Poly1305;
 
-    fn few(self, state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16] {
+    fn few<const SEAL: bool>(self, state: &State, aad: &[u8], text: &mut [u8]) -> [u8; 16] {
         // SAFETY: the token proves the features.
-        unsafe { seal_or_open_few(state, aad, text, direction) }
+        unsafe { seal_or_open_few::<SEAL>(state, aad, text) }
     }
 
     fn keystream(
@@ -361,14 +362,14 @@ fn pairs<const N: usize>(state: &State, keystream: &mut [u8], blocks: &mut Block
 }
 
 #[target_feature(enable = "avx2")]
-fn seal_or_open_few(state: &State, aad: &[u8], text: &mut [u8], direction: Direction) -> [u8; 16] {
+fn seal_or_open_few<const SEAL: bool>(state: &State, aad: &[u8], text: &mut [u8]) -> [u8; 16] {
     let mut keystream = Keystream([0; BLOCK + FEW]);
     match text.len().div_ceil(BLOCK) {
         0..=1 => pairs::<1>(state, &mut keystream.0, &mut Blocks::none()),
         2..=3 => pairs::<2>(state, &mut keystream.0, &mut Blocks::none()),
         _ => pairs::<3>(state, &mut keystream.0, &mut Blocks::none()),
     }
-    few(&keystream, aad, text, direction)
+    few::<SEAL>(&keystream.0, aad, text)
 }
 
 #[target_feature(enable = "avx2")]

@@ -113,7 +113,7 @@ macro_rules! finish {
 macro_rules! engine {
     (features: $features:literal, token: $token:ty, detail: $detail:literal) => {
         use crate::low::chacha20_poly1305::{
-            BLOCK, Beside, Ciphertext, Direction, Engine, FEW, Halves, KEYSTREAM, Keystream,
+            BLOCK, Beside, Ciphertext, Engine, FEW, Halves, KEYSTREAM, Keystream,
             Lanes, Nothing, PAIRS, Pairs, Poly1305, State, Twofold, few, quarter_rounds,
         };
         use crate::low::inout::{Chunk, InOut};
@@ -134,18 +134,39 @@ macro_rules! engine {
             const DETAIL: &'static str = $detail;
             const PASS: usize = PASS;
             const START: usize = 8 * BLOCK;
+            const AHEAD: usize = PASS / 2;
             const BESIDE: usize = PAIRS;
             type Sum = Twofold;
 
-            fn few(
+            fn few<const SEAL: bool>(
                 self,
                 state: &State,
                 aad: &[u8],
                 text: &mut [u8],
-                direction: Direction,
             ) -> [u8; 16] {
                 // SAFETY: the token proves the features.
-                unsafe { seal_or_open_few(state, aad, text, direction) }
+                unsafe { seal_or_open_few::<SEAL>(state, aad, text) }
+            }
+
+            fn under<const SEAL: bool>(
+                self,
+                keystream: &[u8],
+                aad: &[u8],
+                text: &mut [u8],
+            ) -> [u8; 16] {
+                // SAFETY: the token proves the features.
+                unsafe { seal_or_open_under::<SEAL>(keystream, aad, text) }
+            }
+
+            fn ahead(
+                self,
+                state: &State,
+                counters: &[u32; 16],
+                last: &[u32; 16],
+                keystream: &mut [u8; KEYSTREAM],
+            ) {
+                // SAFETY: the token proves the features.
+                unsafe { blocks_ahead(state, counters, last, keystream) }
             }
 
             fn begin(self, sum: Poly1305, len: usize) -> Twofold {
@@ -398,6 +419,21 @@ macro_rules! engine {
         }
 
         #[target_feature(enable = $features)]
+        fn blocks_ahead(
+            state: &State,
+            counters: &[u32; 16],
+            last: &[u32; 16],
+            keystream: &mut [u8; KEYSTREAM],
+        ) {
+            let last = || {
+                let [_, a, b, _] = row(&state.0, 12);
+                [words_of(counters), a, b, words_of(last)]
+            };
+            let (blocks, _) = sixteen_blocks(state, last, Nothing);
+            write(keystream, blocks);
+        }
+
+        #[target_feature(enable = $features)]
         fn make_keystream(
             state: &State,
             len: usize,
@@ -503,11 +539,10 @@ macro_rules! engine {
         }
 
         #[target_feature(enable = $features)]
-        fn seal_or_open_few(
+        fn seal_or_open_few<const SEAL: bool>(
             state: &State,
             aad: &[u8],
             text: &mut [u8],
-            direction: Direction,
         ) -> [u8; 16] {
             let mut keystream = Keystream([0; BLOCK + FEW]);
             if text.len() <= 3 * BLOCK {
@@ -515,7 +550,16 @@ macro_rules! engine {
             } else {
                 quads::<2, _>(state, 1, &mut keystream.0, Nothing);
             }
-            few(&keystream, aad, text, direction)
+            few::<SEAL>(&keystream.0, aad, text)
+        }
+
+        #[target_feature(enable = $features)]
+        fn seal_or_open_under<const SEAL: bool>(
+            keystream: &[u8],
+            aad: &[u8],
+            text: &mut [u8],
+        ) -> [u8; 16] {
+            few::<SEAL>(keystream, aad, text)
         }
 
         #[target_feature(enable = $features)]
