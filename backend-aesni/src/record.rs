@@ -4,9 +4,9 @@ use crypto_api::{
     Error, Implementation, NONCE_LEN, OpenRecord, RecordAead, RecordOpener, RecordSealer,
     SealRecord, check_len,
 };
-use zeroize::Zeroizing;
 
 use crate::BACKEND;
+use crate::low::wipe;
 
 /// An AEAD algorithm on one set of CPU features, with one key.
 ///
@@ -81,7 +81,13 @@ pub(crate) fn split_tag<K: Kernel>(in_out: &mut [u8]) -> (&mut [u8], &mut [u8]) 
 
 /// The static IV of a direction, and zeros: four bytes of padding would hold what was there
 /// before, and would not be wiped.
-pub(crate) struct Iv(Zeroizing<[u8; NONCE_LEN + 4]>);
+pub(crate) struct Iv([u8; NONCE_LEN + 4]);
+
+impl Drop for Iv {
+    fn drop(&mut self) {
+        wipe::bytes(&mut self.0);
+    }
+}
 
 impl Iv {
     /// The nonce of a record (RFC 9846, section 5.3).
@@ -95,15 +101,15 @@ impl Iv {
     /// because what is written in two pieces is slow to be read in one.
     #[inline]
     pub(crate) fn nonce_block(&self, sequence: u64) -> u128 {
-        u128::from_le_bytes(*self.0) ^ u128::from(sequence.swap_bytes()) << 32
+        u128::from_le_bytes(self.0) ^ u128::from(sequence.swap_bytes()) << 32
     }
 }
 
 #[cfg(test)]
 impl From<[u8; NONCE_LEN]> for Iv {
     fn from(iv: [u8; NONCE_LEN]) -> Self {
-        let mut whole = Zeroizing::default();
-        <[u8; NONCE_LEN + 4]>::as_mut_slice(&mut whole)[..NONCE_LEN].copy_from_slice(&iv);
+        let mut whole = [0; NONCE_LEN + 4];
+        whole[..NONCE_LEN].copy_from_slice(&iv);
         Self(whole)
     }
 }
@@ -125,11 +131,12 @@ impl<K: Kernel> Key<K> {
         };
         // Memory first: what is made before it is there is moved, which takes longer than some
         // key schedules.
+        let memory = Box::new_uninit();
         let blank = Self {
             kernel: K::blank(token),
-            iv: Iv(Zeroizing::default()),
+            iv: Iv([0; NONCE_LEN + 4]),
         };
-        let mut boxed = Box::write(Box::new_uninit(), blank);
+        let mut boxed = Box::write(memory, blank);
         boxed.iv.0[..NONCE_LEN].copy_from_slice(iv);
         // Last, for it wipes registers.
         boxed.kernel.set_key(key);

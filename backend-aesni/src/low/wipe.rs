@@ -53,10 +53,44 @@ pub(crate) fn traces<const N: usize>() {
 /// crate does it, takes longer than a short record.
 #[inline]
 pub(crate) fn bytes(bytes: &mut [u8]) {
-    bytes.fill(0);
+    numbers(bytes);
+}
+
+/// The same of numbers of any width.
+#[inline]
+pub(crate) fn numbers<T: Copy + Default>(numbers: &mut [T]) {
+    numbers.fill(T::default());
     // SAFETY: reads nothing but a pointer; that it takes one, and might look behind it, keeps
     // the zeros from being optimised away.
-    unsafe { asm!("/* {0} */", in(reg) bytes.as_mut_ptr(), options(nostack, preserves_flags)) };
+    unsafe { asm!("/* {0} */", in(reg) numbers.as_mut_ptr(), options(nostack, preserves_flags)) };
+}
+
+/// Copies the bytes of a key into its words, which are little-endian, and leaves no trace.
+#[inline]
+pub(crate) fn copy_key(bytes: &[u8; 32], words: &mut [u32; 8]) {
+    #[cfg(target_arch = "x86_64")]
+    // By way of one register that is known, for clearing all takes longer than this.
+    // SAFETY: reads and writes the 32 bytes that each of the pointers is valid for.
+    unsafe {
+        asm!(
+            "movups {v}, [{from}]",
+            "movups [{to}], {v}",
+            "movups {v}, [{from} + 16]",
+            "movups [{to} + 16], {v}",
+            "xorps {v}, {v}",
+            v = out(xmm_reg) _,
+            from = in(reg) bytes.as_ptr(),
+            to = in(reg) words.as_mut_ptr(),
+            options(nostack, preserves_flags),
+        );
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        traces::<128>();
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

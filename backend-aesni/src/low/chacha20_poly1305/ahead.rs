@@ -10,9 +10,6 @@ use super::{BLOCK, Engine, KEYSTREAM, Keystream, State};
 use crate::low::wipe;
 use crate::record::Iv;
 
-/// How many short records in a row there have to be before more are expected.
-const ROW: usize = 2;
-
 /// The most blocks that a record may have here.
 const MOST: usize = 8;
 
@@ -34,22 +31,20 @@ static LANES: [([u32; 16], [u32; 16]); MOST + 1] = {
 };
 
 /// Keystream of the records that are expected next in one direction, and what it is that makes
-/// them expected.
+/// them expected. Lengths are in bytes, and there is no padding, which would not be wiped.
 #[derive(Default)]
 pub(super) struct Ahead {
     /// Memory for it, from when it is first needed on. What is not left there is zeros.
     keystream: Option<Box<Keystream<KEYSTREAM>>>,
-    /// Where what is left begins and ends.
-    from: usize,
-    to: usize,
-    /// Bytes of each record, with block 0. What is left is a multiple.
-    each: usize,
     /// The record that is expected: the one behind the last that was short.
     next: u64,
-    /// How much keystream that last one took, in bytes.
-    last: usize,
-    /// How many short ones came in a row without being expected.
-    row: usize,
+    /// How much keystream that last one took, or zero if the last record was not short.
+    last: u16,
+    /// How much each has, with block 0. What is left is a multiple.
+    each: u16,
+    /// Where what is left begins and ends.
+    from: u16,
+    to: u16,
 }
 
 /// The keystream of one record, which is wiped when it was used.
@@ -68,21 +63,21 @@ impl Ahead {
     /// The keystream, `len` bytes or more from block 0 on, of record `sequence`, if it was made
     /// ahead. Nobody else gets it.
     #[inline]
-    pub(super) fn take(&mut self, sequence: u64, len: usize) -> Option<Part<'_>> {
+    pub(super) fn take(&mut self, sequence: u64, len: u16) -> Option<Part<'_>> {
         if self.from == self.to || sequence != self.next || len > self.each {
             return None;
         }
         let keystream = self.keystream.as_mut()?;
-        let part = keystream.0.get_mut(self.from..self.from + self.each)?;
+        let range = usize::from(self.from)..usize::from(self.from + self.each);
+        let part = keystream.0.get_mut(range)?;
         self.from += self.each;
         self.next = sequence.wrapping_add(1);
         self.last = len;
         Some(Part(part))
     }
 
-    /// Takes note of a short record whose `len` bytes of keystream were not made ahead. If more
-    /// such records are expected, makes them, with those of the records behind it, and returns
-    /// that.
+    /// Takes note of a short record whose `len` bytes of keystream were not made ahead. If it is
+    /// not the first in a row, makes them, with those of the records behind it, and returns that.
     #[inline]
     pub(super) fn follow<E: Engine>(
         &mut self,
@@ -90,20 +85,17 @@ impl Ahead {
         key: &[u32; 8],
         iv: &Iv,
         sequence: u64,
-        len: usize,
+        len: u16,
     ) -> bool {
         self.wipe();
-        let follows = self.row > 0 && sequence == self.next;
-        self.row = if follows {
-            self.row.saturating_add(1)
-        } else {
-            1
-        };
+        let follows = self.last > 0 && sequence == self.next;
         // Lengths may take turns.
         self.each = if follows { len.max(self.last) } else { len };
         self.last = len;
         // The lanes differ in the last word of the nonce alone.
-        let makes = self.row >= ROW && self.each <= E::AHEAD && sequence as u32 <= u32::MAX - 16;
+        let makes = follows
+            && usize::from(self.each) <= E::AHEAD
+            && sequence as u32 <= u32::MAX - LANES[0].0.len() as u32;
         if makes {
             self.next = sequence;
             self.make(engine, key, iv);
@@ -117,22 +109,23 @@ impl Ahead {
     #[inline(never)]
     fn make<E: Engine>(&mut self, engine: E, key: &[u32; 8], iv: &Iv) {
         let state = State::new(key, &iv.nonce(self.next));
-        let (counters, records) = &LANES[self.each / BLOCK];
+        let (counters, records) = &LANES[usize::from(self.each) / BLOCK];
         let (State([.., word]), first) = (&state, self.next as u32);
         let iv = word ^ first.swap_bytes();
         let last = array::from_fn(|lane| iv ^ (first + records[lane]).swap_bytes());
         let keystream = &mut self.keystream.get_or_insert_with(memory).0;
         engine.ahead(&state, counters, &last, keystream);
-        (self.from, self.to) = (0, E::PASS - E::PASS % self.each);
         // The last lanes may be too few for a record.
-        wipe::bytes(&mut keystream[self.to..]);
+        let to = E::PASS - E::PASS % usize::from(self.each);
+        wipe::bytes(&mut keystream[to..]);
+        (self.from, self.to) = (0, to as u16);
     }
 
     /// Expects nothing: what comes is not a short record.
     #[inline]
     pub(super) fn forget(&mut self) {
         self.wipe();
-        self.row = 0;
+        self.last = 0;
     }
 
     /// Wipes what was made for records that have not come.

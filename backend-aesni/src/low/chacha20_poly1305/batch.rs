@@ -193,7 +193,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
 
     #[inline(always)]
     fn group<const SEAL: bool>(&self, iv: &Iv, records: &mut [Record<'_>]) -> usize {
-        let mut source = Source::new(&self.key, iv, records);
+        let mut source = Source::new(&self.key.0, iv, records);
         let (mut this, mut last) = (Buffer([0; BLOCK + SHORT]), Buffer([0; BLOCK + SHORT]));
         let (mut this, mut last) = (&mut this, &mut last);
         // The sum of the record before, and how much of its text was added.

@@ -13,7 +13,7 @@ mod batch;
 mod poly1305;
 
 use crypto_api::{NONCE_LEN, OpenRecord, SealRecord};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use ahead::{Ahead, Part};
 pub(crate) use batch::Lanes;
@@ -250,9 +250,6 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
 const SPILLS_UNDER: usize = if cfg!(debug_assertions) { 4096 } else { 512 };
 const SPILLS_AHEAD: usize = if cfg!(debug_assertions) { 12288 } else { 2560 };
 
-/// How deep the copying of a key goes, in bytes: into registers alone where that is optimised.
-const SPILLS_KEY: usize = if cfg!(debug_assertions) { 512 } else { 128 };
-
 /// Length in bytes of text that needs no pass: five blocks, beside the one for the key.
 pub(crate) const FEW: usize = 5 * BLOCK;
 
@@ -301,10 +298,19 @@ pub(crate) fn xor(text: &mut [u8], keystream: &[u8]) {
     }
 }
 
+/// The words of a key.
+struct Key([u32; 8]);
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        wipe::numbers(&mut self.0);
+    }
+}
+
 /// A key of ChaCha20-Poly1305 on an engine.
 pub(crate) struct ChaCha20Poly1305<E> {
     engine: E,
-    key: Zeroizing<[u32; 8]>,
+    key: Key,
     ahead: Ahead,
 }
 
@@ -329,31 +335,29 @@ impl<E: Engine> ChaCha20Poly1305<E> {
     // Functions of their own, so that what they leave lies below the caller's frame.
     #[inline(never)]
     fn seal_few(&self, iv: &Iv, record: &mut SealRecord<'_>) {
-        let state = State::new(&self.key, &iv.nonce(record.sequence));
+        let state = State::new(&self.key.0, &iv.nonce(record.sequence));
         let aad = record.aad;
-        if let Ok((text, tag)) = record.gather(Self::TAG_LEN) {
-            tag.copy_from_slice(&self.engine.few::<true>(&state, aad, text));
-        }
+        let (text, tag) = gather(record);
+        tag.copy_from_slice(&self.engine.few::<true>(&state, aad, text));
     }
 
     #[inline(never)]
     fn open_few(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
-        let state = State::new(&self.key, &iv.nonce(record.sequence));
+        let state = State::new(&self.key.0, &iv.nonce(record.sequence));
         let (text, tag) = split_tag::<Self>(record.in_out);
         let mut expected = self.engine.few::<false>(&state, record.aad, text);
         verify::tag::<16>(&mut expected, tag)
     }
 
     #[inline(never)]
-    fn seal_under(keystream: Part<'_>, engine: E, record: &mut SealRecord<'_>) {
+    fn seal_under(keystream: &Part<'_>, engine: E, record: &mut SealRecord<'_>) {
         let aad = record.aad;
-        if let Ok((text, tag)) = record.gather(Self::TAG_LEN) {
-            tag.copy_from_slice(&engine.under::<true>(keystream.0, aad, text));
-        }
+        let (text, tag) = gather(record);
+        tag.copy_from_slice(&engine.under::<true>(keystream.0, aad, text));
     }
 
     #[inline(never)]
-    fn open_under(keystream: Part<'_>, engine: E, record: &mut OpenRecord<'_>) -> bool {
+    fn open_under(keystream: &Part<'_>, engine: E, record: &mut OpenRecord<'_>) -> bool {
         let (text, tag) = split_tag::<Self>(record.in_out);
 
         let mut expected = engine.under::<false>(keystream.0, record.aad, text);
@@ -362,7 +366,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
 
     #[inline(never)]
     fn seal_many(&self, iv: &Iv, record: &mut SealRecord<'_>) {
-        let mut state = State::new(&self.key, &iv.nonce(record.sequence));
+        let mut state = State::new(&self.key.0, &iv.nonce(record.sequence));
         let payload = record.payload;
         let len = record.plaintext_len();
         let (text, tag) = record.out.split_at_mut(len);
@@ -425,7 +429,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
     /// Opens in place whatever the tag is, and returns whether it is right.
     #[inline(never)]
     fn open_many(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
-        let mut state = State::new(&self.key, &iv.nonce(record.sequence));
+        let mut state = State::new(&self.key.0, &iv.nonce(record.sequence));
         let (text, tag) = split_tag::<Self>(record.in_out);
         let aad = record.aad;
         let len = text.len();
@@ -465,7 +469,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
     /// Encrypts what was decrypted: a record whose turn it is not yet.
     #[inline(never)]
     fn put_back(&self, iv: &Iv, record: &mut OpenRecord<'_>) {
-        let mut state = State::new(&self.key, &iv.nonce(record.sequence));
+        let mut state = State::new(&self.key.0, &iv.nonce(record.sequence));
         state.skip(BLOCK);
         let mut keystream = Keystream([0; KEYSTREAM]);
         let mut nothing = E::Sum::from(Poly1305::new(&[0; BLOCK]));
@@ -477,6 +481,26 @@ impl<E: Engine> ChaCha20Poly1305<E> {
             state.skip(E::PASS);
         }
     }
+}
+
+/// Puts a short record's text together in its place, and returns it with the place of the tag.
+/// [`SealRecord::gather`] takes a part of the time that such a record takes, because it returns
+/// an error where there is none: the caller has checked the lengths.
+#[inline(always)]
+fn gather<'a>(record: &'a mut SealRecord<'_>) -> (&'a mut [u8], &'a mut [u8]) {
+    let (text, tag) = record.out.split_at_mut(record.out.len() - 16);
+    let (payload, trailer) = text.split_at_mut(record.payload.len());
+    record.payload.copy_to(payload);
+    match (&mut *trailer, record.trailer.content_type) {
+        ([byte], Some(content_type)) => *byte = content_type,
+        _ => record.trailer.write_to(trailer),
+    }
+    (text, tag)
+}
+
+/// How much keystream a text of up to [`FEW`] bytes takes, with block 0.
+fn keystream_of(len: usize) -> u16 {
+    (blocks(len) * BLOCK) as u16
 }
 
 /// `len` without what fills no block of the sum.
@@ -493,7 +517,7 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
     type Token = E;
 
     fn blank(engine: E) -> Self {
-        let key = Zeroizing::new([0; 8]);
+        let key = Key([0; 8]);
         Self {
             engine,
             key,
@@ -502,10 +526,7 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
     }
 
     fn set_key(&mut self, key: &Self::Key) {
-        for (word, bytes) in self.key.iter_mut().zip(key.as_chunks::<4>().0) {
-            *word = u32::from_le_bytes(*bytes);
-        }
-        wipe::traces::<SPILLS_KEY>();
+        wipe::copy_key(key, &mut self.key.0);
     }
 
     fn seal(&mut self, iv: &Iv, record: &mut SealRecord<'_>) {
@@ -515,15 +536,15 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
             self.seal_many(iv, record);
             return self.engine.wipe();
         }
-        let (engine, sequence, len) = (self.engine, record.sequence, blocks(len) * BLOCK);
+        let (engine, sequence, len) = (self.engine, record.sequence, keystream_of(len));
         if let Some(part) = self.ahead.take(sequence, len) {
-            Self::seal_under(part, engine, record);
+            Self::seal_under(&part, engine, record);
             return engine.wipe_under();
         }
-        if self.ahead.follow(engine, &self.key, iv, sequence, len)
+        if self.ahead.follow(engine, &self.key.0, iv, sequence, len)
             && let Some(part) = self.ahead.take(sequence, len)
         {
-            Self::seal_under(part, engine, record);
+            Self::seal_under(&part, engine, record);
             return engine.wipe_ahead();
         }
         self.seal_few(iv, record);
@@ -557,16 +578,16 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
             self.engine.wipe();
             return is_right;
         }
-        let (engine, sequence, len) = (self.engine, record.sequence, blocks(len) * BLOCK);
+        let (engine, sequence, len) = (self.engine, record.sequence, keystream_of(len));
         if let Some(part) = self.ahead.take(sequence, len) {
-            let is_right = Self::open_under(part, engine, record);
+            let is_right = Self::open_under(&part, engine, record);
             engine.wipe_under();
             return is_right;
         }
-        if self.ahead.follow(engine, &self.key, iv, sequence, len)
+        if self.ahead.follow(engine, &self.key.0, iv, sequence, len)
             && let Some(part) = self.ahead.take(sequence, len)
         {
-            let is_right = Self::open_under(part, engine, record);
+            let is_right = Self::open_under(&part, engine, record);
             engine.wipe_ahead();
             return is_right;
         }
