@@ -15,6 +15,7 @@ use crypto_api::{CipherSuite, OpenRecord, RecordAead, SealRecord, Suite, Trailer
 use ring::aead as ring_aead;
 
 const HEADER: [u8; 5] = [23, 3, 3, 64, 17];
+/// The static IV of whoever makes nonces from sequence numbers.
 const NONCE: [u8; 12] = [1; 12];
 /// Bytes of records that are sealed once and then opened one after the other, before they
 /// are sealed again: as many as the first cache has room for.
@@ -48,28 +49,52 @@ fn timed(mut once: impl FnMut() + 'static) -> Work {
     })
 }
 
-/// Opens copies of `sealed` with `open`. What is timed is the opening alone: the copies are
-/// made in between.
-fn opening(sealed: Vec<u8>, mut open: impl FnMut(&mut [u8]) + 'static) -> Work {
-    let count = (RING / sealed.len()).clamp(1, 64);
-    let mut ring = vec![sealed.clone(); count];
+/// Seals one record after the other, as they are numbered.
+fn sealing(mut seal: impl FnMut(u64) + 'static) -> Work {
+    let mut sequence = 0;
+    timed(move || {
+        seal(sequence);
+        sequence += 1;
+    })
+}
+
+/// Opens records of `len` bytes one after the other, as they are numbered. What is timed is the
+/// opening alone: they are sealed in between.
+fn opening(
+    len: usize,
+    mut seal: impl FnMut(u64, &mut [u8]) + 'static,
+    mut open: impl FnMut(u64, &mut [u8]) + 'static,
+) -> Work {
+    let count = (RING / len).clamp(1, 64);
+    let mut ring = vec![vec![0; len]; count];
+    let mut first = 0;
     Box::new(move |times| {
         let (mut left, mut took) = (times, Duration::ZERO);
         while left > 0 {
             let now = left.min(count as u64);
             let records = &mut ring[..now as usize];
-            for record in &mut *records {
-                record.copy_from_slice(&sealed);
+            for (sequence, record) in (first..).zip(&mut *records) {
+                seal(sequence, record);
             }
             let start = Instant::now();
-            for record in records {
-                open(record);
+            for (sequence, record) in (first..).zip(records) {
+                open(sequence, record);
             }
             took += start.elapsed();
+            first += now;
             left -= now;
         }
         took
     })
+}
+
+/// The nonce of a record, for those who take nonces.
+fn nonce(sequence: u64) -> [u8; 12] {
+    let mut nonce = NONCE;
+    for (byte, of_sequence) in nonce[4..].iter_mut().zip(sequence.to_be_bytes()) {
+        *byte ^= of_sequence;
+    }
+    nonce
 }
 
 /// The kernels first, then OpenSSL and RustCrypto through their backends.
@@ -107,33 +132,35 @@ fn backend(suite: &Suite, len: usize) -> Contender {
     let aead = suite.aead.clone();
     let key = vec![7; aead.key_len()];
     let tag_len = aead.tag_len();
-    let mut sealer = aead.sealer(&key, &NONCE).unwrap();
-    let mut opener = aead.opener(&key, &NONCE).unwrap();
     let text = vec![1; len];
-    let mut out = vec![0; len + 1 + tag_len];
-    let mut seal = move |out: &mut [u8]| {
-        let mut record = SealRecord {
-            sequence: 9,
-            aad: &HEADER,
-            payload: text[..].into(),
-            trailer: Trailer::content_type(23),
-            out,
-        };
-        sealer.seal(&mut record).unwrap();
+    let sealer = || {
+        let (text, mut sealer) = (text.clone(), aead.sealer(&key, &NONCE).unwrap());
+        move |sequence, out: &mut [u8]| {
+            let mut record = SealRecord {
+                sequence,
+                aad: &HEADER,
+                payload: text[..].into(),
+                trailer: Trailer::content_type(23),
+                out,
+            };
+            sealer.seal(&mut record).unwrap();
+        }
     };
-    let mut sealed = out.clone();
-    seal(&mut sealed);
+    let (mut seal, seal_again) = (sealer(), sealer());
+    let mut opener = aead.opener(&key, &NONCE).unwrap();
+    let mut out = vec![0; len + 1 + tag_len];
     Contender {
         name: aead.implementation().to_string(),
-        set_up: timed(move || {
-            black_box(aead.sealer(black_box(&key), &NONCE).unwrap());
+        open: opening(out.len(), seal_again, move |sequence, in_out| {
+            opener.open(sequence, &HEADER, in_out).unwrap();
         }),
-        seal: timed(move || {
-            seal(&mut out);
+        seal: sealing(move |sequence| {
+            seal(sequence, &mut out);
             black_box(&mut out);
         }),
-        open: opening(sealed, move |in_out| {
-            opener.open(9, &HEADER, in_out).unwrap();
+        // What was made stays where it is: taking it elsewhere is the caller's time.
+        set_up: timed(move || {
+            assert!(black_box(&aead.sealer(black_box(&key), &NONCE)).is_ok());
         }),
     }
 }
@@ -148,26 +175,35 @@ macro_rules! like_ring {
                 let key = &[7; 32][..algorithm.key_len()];
                 LessSafeKey::new(UnboundKey::new(algorithm, black_box(key)).unwrap())
             };
-            let nonce = || Nonce::assume_unique_for_key(NONCE);
+            let nonce = |sequence| Nonce::assume_unique_for_key(nonce(sequence));
             let aad = || Aad::from(HEADER);
-            let key = make();
-            let mut sealed = vec![1; len + 1];
-            key.seal_in_place_append_tag(nonce(), aad(), &mut sealed)
-                .unwrap();
+            let (sealer, seal_again, opener) = (make(), make(), make());
             let mut text = vec![1; len + 1];
-            let sealer = make();
+            let sealed = text.len() + algorithm.tag_len();
             Contender {
                 name: stringify!($name).replace('_', "-"),
                 set_up: timed(move || {
-                    black_box(make());
+                    black_box(&make());
                 }),
-                seal: timed(move || {
-                    let tag = sealer.seal_in_place_separate_tag(nonce(), aad(), &mut text);
+                seal: sealing(move |sequence| {
+                    let tag = sealer.seal_in_place_separate_tag(nonce(sequence), aad(), &mut text);
                     let _ = black_box(tag.unwrap());
                 }),
-                open: opening(sealed, move |in_out| {
-                    key.open_in_place(nonce(), aad(), in_out).unwrap();
-                }),
+                open: opening(
+                    sealed,
+                    move |sequence, out| {
+                        let (text, to) = out.split_at_mut(len + 1);
+                        text.fill(1);
+                        let tag =
+                            seal_again.seal_in_place_separate_tag(nonce(sequence), aad(), text);
+                        to.copy_from_slice(tag.unwrap().as_ref());
+                    },
+                    move |sequence, in_out| {
+                        opener
+                            .open_in_place(nonce(sequence), aad(), in_out)
+                            .unwrap();
+                    },
+                ),
             }
         }
     };
@@ -179,22 +215,30 @@ fn graviola(key_len: usize, len: usize) -> Contender {
     use graviola::aead::AesGcm;
 
     let make = move || AesGcm::new(black_box(&[7; 32][..key_len]));
-    let (sealer, opener) = (make(), make());
+    let (sealer, seal_again, opener) = (make(), make(), make());
     let (mut text, mut tag) = (vec![1; len + 1], [0; 16]);
-    let mut sealed = text.clone();
-    sealer.encrypt(&NONCE, &HEADER, &mut sealed, &mut tag);
-    let expected = tag;
     Contender {
         name: "graviola".into(),
+        open: opening(
+            text.len() + tag.len(),
+            move |sequence, out| {
+                let (text, tag) = out.split_at_mut(len + 1);
+                text.fill(1);
+                let tag = tag.first_chunk_mut().expect("a tag's length");
+                seal_again.encrypt(&nonce(sequence), &HEADER, text, tag);
+            },
+            move |sequence, in_out| {
+                let (text, tag) = in_out.split_at_mut(len + 1);
+                let opened = opener.decrypt(&nonce(sequence), &HEADER, text, tag);
+                opened.unwrap();
+            },
+        ),
         set_up: timed(move || {
-            black_box(make());
+            black_box(&make());
         }),
-        seal: timed(move || {
-            sealer.encrypt(&NONCE, &HEADER, &mut text, &mut tag);
+        seal: sealing(move |sequence| {
+            sealer.encrypt(&nonce(sequence), &HEADER, &mut text, &mut tag);
             black_box(&tag);
-        }),
-        open: opening(sealed, move |in_out| {
-            opener.decrypt(&NONCE, &HEADER, in_out, &expected).unwrap();
         }),
     }
 }
@@ -213,10 +257,11 @@ pub(crate) fn seal_batch(
     let text = vec![1; len];
     let full = len + 1 + aead.tag_len();
     let mut out = vec![0; count * full];
-    timed(move || {
+    sealing(move |at| {
+        let numbers = at * count as u64..;
         let mut records: Vec<_> = out
             .chunks_exact_mut(full)
-            .zip(0..)
+            .zip(numbers)
             .map(|(out, sequence)| SealRecord {
                 sequence,
                 aad: &HEADER,
@@ -246,21 +291,24 @@ pub(crate) fn open_batch(
     let mut opener = aead.opener(&key, &NONCE).unwrap();
     let text = vec![1; len];
     let full = len + 1 + aead.tag_len();
-    let mut sealed = vec![0; count * full];
-    for (out, sequence) in sealed.chunks_exact_mut(full).zip(0..) {
-        let mut record = SealRecord {
-            sequence,
-            aad: &HEADER,
-            payload: text[..].into(),
-            trailer: Trailer::content_type(23),
-            out,
-        };
-        sealer.seal(&mut record).unwrap();
-    }
-    opening(sealed, move |in_out| {
+    let seal = move |at: u64, out: &mut [u8]| {
+        let numbers = at * count as u64..;
+        for (out, sequence) in out.chunks_exact_mut(full).zip(numbers) {
+            let mut record = SealRecord {
+                sequence,
+                aad: &HEADER,
+                payload: text[..].into(),
+                trailer: Trailer::content_type(23),
+                out,
+            };
+            sealer.seal(&mut record).unwrap();
+        }
+    };
+    opening(count * full, seal, move |at, in_out| {
+        let numbers = at * count as u64..;
         let mut records: Vec<_> = in_out
             .chunks_exact_mut(full)
-            .zip(0..)
+            .zip(numbers)
             .map(|(in_out, sequence)| OpenRecord {
                 sequence,
                 aad: &HEADER,
