@@ -6,8 +6,13 @@ use core::arch::asm;
 use core::arch::x86_64::*;
 use std::hint::black_box;
 
+use step::step;
+
+#[path = "../../src/low/x86/chacha20_poly1305/step.rs"]
+mod step;
+
 /// Bytes that one pass encrypts and authenticates.
-pub(crate) const PASS: usize = 1024;
+pub(crate) const PASS: usize = step::PAIRS;
 
 /// Proof that this CPU has the features.
 #[derive(Clone, Copy)]
@@ -38,31 +43,6 @@ impl Core {
     }
 }
 
-/// Two sums and what they are multiplied with.
-struct Sums {
-    sums: [[u64; 3]; 2],
-    r: [u64; 2],
-}
-
-impl Sums {
-    #[inline(always)]
-    fn block(&mut self, which: usize) {
-        let wide = |a: u64, b: u64| u128::from(a) * u128::from(b);
-        let [r0, r1] = self.r;
-        let s1 = r1 + (r1 >> 2);
-        let [h0, h1, h2] = self.sums[which];
-        let low = wide(h0, r0) + wide(h1, s1);
-        let carry = h2 * s1 + (low >> 64) as u64;
-        let high = wide(h0, r1) + wide(h1, r0) + u128::from(carry);
-        let top = h2 * r0 + (high >> 64) as u64;
-        let sum = u128::from(low as u64) | high << 64;
-        let (sum, above) = sum.overflowing_add(u128::from(s1));
-        let (sum, carry) = sum.overflowing_add(u128::from((top >> 2) * 5));
-        let top = (top & 3) + 1 + u64::from(above) + u64::from(carry);
-        self.sums[which] = [sum as u64, (sum >> 64) as u64, top];
-    }
-}
-
 /// Keeps what comes before in front of what comes behind, as the kernel does: else the compiler
 /// would not put the two kinds side by side.
 #[inline]
@@ -85,21 +65,21 @@ fn hold([a, b, c, d]: &mut [__m512i; 4]) {
 fn work<const ROUNDS: bool, const PRODUCTS: bool>(passes: usize) {
     let start = |n: i32| [_mm512_set1_epi32(black_box(n)); 4];
     let [mut a, mut b, mut c, mut d] = [start(1), start(2), start(3), start(4)];
-    let r = black_box([0x0123_4567_0123_4567, 0x0123_4567_0123_4564]);
-    let mut sums = Sums {
-        sums: [[1, 2, 3]; 2],
-        r,
-    };
+    let key = black_box([
+        0x0123_4567_0123_4567,
+        0x0123_4567_0123_4564,
+        0x016c_16c0_c16c_16bd,
+    ]);
+    let bytes = black_box([1; PASS]);
+    let mut sums = [[1, 2, 3]; 2];
     // A quarter of four quarter rounds; `z` is turned by `by` places against `x`, and `y` by
     // `to`: diagonals take none of anything else.
     macro_rules! quarter {
         ($rotate:literal, $x:ident += $y:ident by $by:literal, $z:ident by $to:literal) => {
             if ROUNDS {
                 for n in 0..4 {
-                    $x[n] = _mm512_add_epi32($x[n], $y[(n + $by) % 4]);
-                }
-                for n in 0..4 {
                     let at = (n + $to) % 4;
+                    $x[n] = _mm512_add_epi32($x[n], $y[(n + $by) % 4]);
                     $z[at] = _mm512_rol_epi32::<$rotate>(_mm512_xor_si512($z[at], $x[n]));
                 }
                 hold(&mut $z);
@@ -107,33 +87,39 @@ fn work<const ROUNDS: bool, const PRODUCTS: bool>(passes: usize) {
         };
     }
     macro_rules! block {
-        ($which:literal) => {
+        ($step:literal) => {
             if PRODUCTS {
-                sums.block($which);
+                step::<0, $step, _>(&mut sums[$step % 2], &key, &bytes);
             }
         };
     }
-    for _ in 0..passes {
-        for _ in 0..10 {
+    macro_rules! double_round {
+        ($s0:literal $s1:literal $s2:literal $s3:literal $s4:literal $s5:literal) => {
             quarter!(16, a += b by 0, d by 0);
-            block!(0);
+            block!($s0);
             quarter!(12, c += d by 0, b by 0);
-            block!(1);
+            block!($s1);
             quarter!(8, a += b by 0, d by 0);
-            block!(0);
+            block!($s2);
             quarter!(7, c += d by 0, b by 0);
             quarter!(16, a += b by 1, d by 3);
-            block!(1);
+            block!($s3);
             quarter!(12, c += d by 1, b by 3);
-            block!(0);
+            block!($s4);
             quarter!(8, a += b by 1, d by 3);
-            block!(1);
+            block!($s5);
             quarter!(7, c += d by 1, b by 3);
+        };
+    }
+    for _ in 0..passes {
+        for _ in 0..5 {
+            double_round!(0 1 2 3 4 5);
+            double_round!(6 7 8 9 10 11);
         }
         block!(0);
         block!(1);
-        block!(0);
-        block!(1);
+        block!(2);
+        block!(3);
     }
-    black_box((a, b, c, d, sums.sums));
+    black_box((a, b, c, d, sums));
 }

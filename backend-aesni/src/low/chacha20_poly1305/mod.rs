@@ -18,9 +18,9 @@ use zeroize::Zeroize;
 use ahead::{Ahead, Part};
 pub(crate) use batch::Lanes;
 use batch::{GROUP, SHORT, blocks};
-#[cfg(target_arch = "x86_64")]
-pub(crate) use poly1305::{Beside, Halves, Nothing, PAIRS, Pairs, Twofold};
 pub(crate) use poly1305::{Blocks, Poly1305};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use poly1305::{Multiplier, Number, wide};
 
 use super::inout::{Chunk, InOut};
 use super::{partial, verify, wipe};

@@ -5,3 +5,5 @@ mod avx512;
 #[cfg(test)]
 pub(crate) mod model;
 mod sixteen;
+mod step;
+mod twofold;

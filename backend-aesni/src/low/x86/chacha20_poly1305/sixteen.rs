@@ -113,9 +113,11 @@ macro_rules! finish {
 macro_rules! engine {
     (features: $features:literal, token: $token:ty, detail: $detail:literal) => {
         use crate::low::chacha20_poly1305::{
-            BLOCK, Beside, Ciphertext, Engine, FEW, Halves, KEYSTREAM, Keystream,
-            Lanes, Nothing, PAIRS, Pairs, Poly1305, State, Twofold, few, quarter_rounds,
+            BLOCK, Ciphertext, Engine, FEW, KEYSTREAM, Keystream, Lanes, Poly1305, State, few,
+            quarter_rounds,
         };
+        use crate::low::x86::chacha20_poly1305::step::PAIRS;
+        use crate::low::x86::chacha20_poly1305::twofold::{Beside, Halves, Nothing, Pairs, Twofold};
         use crate::low::inout::{Chunk, InOut};
         use crate::low::x86::chacha20_poly1305::sixteen::{
             beside, columns_and_diagonals, double_round, finish, quarter, quarters,
