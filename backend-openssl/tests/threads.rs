@@ -1,8 +1,9 @@
-//! One key signs in many threads at a time.
+//! Threads that share a key, and threads that end.
 
+use std::cell::RefCell;
 use std::thread;
 
-use crypto_api::PublicKey;
+use crypto_api::{NamedGroup, PublicKey};
 use openssl::pkey::PKey;
 use openssl::rsa::Rsa;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -33,4 +34,40 @@ fn threads_share_an_rsa_key() {
             });
         }
     });
+}
+
+/// What a connection does that a thread keeps, and that is dropped with the thread's other
+/// values.
+struct AtTheEnd;
+
+impl Drop for AtTheEnd {
+    fn drop(&mut self) {
+        agree();
+    }
+}
+
+fn agree() {
+    let provider = backend_openssl::provider();
+    let group = provider.group(NamedGroup::X25519).unwrap();
+    let started = group.start(&*provider.random).spin().unwrap();
+    let response = group
+        .respond(started.share(), &*provider.random)
+        .spin()
+        .unwrap();
+    let secret = started.complete(&response.share).spin().unwrap();
+    assert_eq!(secret.as_bytes(), response.secret.as_bytes());
+}
+
+/// The value is there before anything of the backend's, so it goes after that.
+#[test]
+fn a_thread_that_ends_can_still_agree_on_keys() {
+    thread_local! {
+        static LAST: RefCell<Option<AtTheEnd>> = const { RefCell::new(None) };
+    }
+    thread::spawn(|| {
+        LAST.set(Some(AtTheEnd));
+        agree();
+    })
+    .join()
+    .unwrap();
 }

@@ -101,6 +101,9 @@ impl KeyPair {
 }
 
 /// Writes `point` times the private key of `ctx` to `product`.
+///
+/// The context goes on holding the key that the point was put into, which its thread goes on
+/// changing: it must never derive again without a point of its own being set first.
 fn multiply(
     ctx: &mut PkeyCtxRef<Private>,
     point: &[u8],
@@ -111,7 +114,7 @@ fn multiply(
         /// into a key next to nothing.
         static KEY: RefCell<Option<PKey<Public>>> = const { RefCell::new(None) };
     }
-    KEY.with_borrow_mut(|key| {
+    let mut derive = |key: &mut Option<PKey<Public>>| {
         let key = match key {
             Some(key) => {
                 low::pkey::set_public_key(key, point)?;
@@ -120,9 +123,14 @@ fn multiply(
             None => key.insert(PKey::public_key_from_raw_bytes(point, Id::X25519)?),
         };
         low::pkey::set_peer(ctx, key)?;
-        ctx.derive(Some(product))?;
+        ctx.derive(Some(&mut *product))?;
         Ok(())
-    })
+    };
+    // Where a thread ends, its key may be gone while a connection of its own is not.
+    match KEY.try_with(|key| derive(&mut key.borrow_mut())) {
+        Ok(result) => result,
+        Err(_) => derive(&mut None),
+    }
 }
 
 impl ActiveKeyExchange for KeyPair {
