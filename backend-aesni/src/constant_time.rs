@@ -169,9 +169,10 @@ impl Subject {
             self.record(&name, &mut *sealer, &mut *opener, len);
             records += 1;
         }
-        let batches: [&[usize]; 5] = [
+        let batches: [&[usize]; 6] = [
             &[0; 3],
             &[64; 16],
+            &[200; 5],
             &[1400; 19],
             &[1, 5000, 16, 33, 0, 700],
             &[16_384, 100],

@@ -128,7 +128,7 @@ macro_rules! engine {
 
         /// How deep the frames of one record go, in bytes; of few bytes; and of a batch. More
         /// without optimisation, where registers are handed on in memory.
-        const SPILLS: usize = if cfg!(debug_assertions) { 12288 } else { 2944 };
+        const SPILLS: usize = if cfg!(debug_assertions) { 12288 } else { 3328 };
         const SPILLS_FEW: usize = if cfg!(debug_assertions) { 4096 } else { 1536 };
         const SPILLS_BATCH: usize = if cfg!(debug_assertions) { 16384 } else { 12288 };
 
@@ -323,6 +323,8 @@ macro_rules! engine {
             ciphertext: Ciphertext<'a>,
         ) {
             match ciphertext {
+                // Nothing that long pieces need is to be made.
+                _ if text.len() < PASS => {}
                 Ciphertext::Own => even_passes::<true>(state, text, sum, &[0; PASS]),
                 Ciphertext::Behind(bytes) => match bytes.try_into() {
                     Ok(bytes) => even_passes::<false>(state, text, sum, bytes),
