@@ -3,7 +3,8 @@
 macro_rules! key {
     (
         features: $features:literal, token: $token:ident, detail: $detail:literal,
-        spills: [$spills128:literal, $spills256:literal], batch: $batch:literal,
+        spills: [$spills128:literal, $spills256:literal], opening: $opening:literal,
+        batch: $batch:literal,
         powers: $powers:expr $(, with: $more:ident)?
     ) => {
         /// Bytes in a stride.
@@ -76,7 +77,7 @@ macro_rules! key {
                     fn open(&mut self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
                         // SAFETY: the token proves the features.
                         let is_right = unsafe { open::<Self, _>(&mut self.0, iv, record) };
-                        crate::low::wipe::traces::<{ spills($deep) }>();
+                        crate::low::wipe::traces::<{ spills($opening) }>();
                         is_right
                     }
 

@@ -13,7 +13,8 @@
 macro_rules! masked {
     (
         features: $features:literal, token: $token:ident, wide: $($wide:ident)::+, detail: $detail:literal,
-        spills: [$spills128:literal, $spills256:literal], batch: $batch:literal,
+        spills: [$spills128:literal, $spills256:literal], opening: $opening:literal,
+        batch: $batch:literal,
         group: $group:literal
     ) => {
         use core::arch::x86_64::*;
@@ -33,7 +34,7 @@ macro_rules! masked {
 
         key! {
             features: $features, token: $token, detail: $detail,
-            spills: [$spills128, $spills256], batch: $batch, powers: 20, with: more
+            spills: [$spills128, $spills256], opening: $opening, batch: $batch, powers: 20, with: more
         }
         hash! { $features }
         more! { $features, group: $group }

@@ -88,7 +88,8 @@ const fn spills(released: usize) -> usize {
 macro_rules! kernel {
     (
         features: $features:literal, token: $token:ident, wide: $($wide:ident)::+, detail: $detail:literal,
-        spills: [$spills128:literal, $spills256:literal], batch: $batch:literal,
+        spills: [$spills128:literal, $spills256:literal], opening: $opening:literal,
+        batch: $batch:literal,
         stride: $vectors:literal, tails: [$($tail:literal),+ $(,)?]
     ) => {
         use core::arch::x86_64::*;
@@ -105,7 +106,7 @@ macro_rules! kernel {
         const VECTORS: usize = $vectors;
         key! {
             features: $features, token: $token, detail: $detail,
-            spills: [$spills128, $spills256], batch: $batch, powers: VECTORS * LANES + 2
+            spills: [$spills128, $spills256], opening: $opening, batch: $batch, powers: VECTORS * LANES + 2
         }
         hash! { $features }
         counter! { $features }
@@ -415,7 +416,7 @@ pub(crate) mod aesni {
     kernel! {
         features: "aes,pclmulqdq,ssse3,sse4.1,avx",
         token: AesNi, wide: wide128, detail: "AES-NI, PCLMULQDQ",
-        spills: [1280, 1280], batch: 1280, stride: 8, tails: [1, 2, 3, 4, 5, 6, 7]
+        spills: [1280, 1280], opening: 1280, batch: 1280, stride: 8, tails: [1, 2, 3, 4, 5, 6, 7]
     }
 }
 
@@ -424,7 +425,7 @@ pub(crate) mod vaes {
     kernel! {
         features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq",
         token: Vaes, wide: wide256, detail: "VAES, VPCLMULQDQ on AVX2",
-        spills: [3072, 3584], batch: 3584, stride: 6, tails: [1, 2, 3, 4, 5]
+        spills: [3072, 3584], opening: 3584, batch: 3584, stride: 6, tails: [1, 2, 3, 4, 5]
     }
 }
 
@@ -433,7 +434,7 @@ pub(crate) mod avx512 {
     masked! {
         features: "aes,pclmulqdq,avx2,bmi2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl",
         token: Avx512, wide: wide512, detail: "VAES, VPCLMULQDQ on AVX-512",
-        spills: [1536, 1792], batch: 3072, group: 2
+        spills: [1536, 1792], opening: 1024, batch: 3072, group: 2
     }
 }
 
