@@ -342,11 +342,11 @@ impl<E: Engine> ChaCha20Poly1305<E> {
     }
 
     #[inline(never)]
-    fn open_few(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
+    fn open_few(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> Verdict {
         let state = State::new(&self.key.0, &iv.nonce(record.sequence));
         let (text, tag) = split_tag::<Self>(record.in_out);
         let mut expected = self.engine.few::<false>(&state, record.aad, text);
-        verify::tag::<16>(&mut expected, tag)
+        Verdict::from(verify::tag::<16>(&mut expected, tag))
     }
 
     #[inline(never)]
@@ -357,11 +357,11 @@ impl<E: Engine> ChaCha20Poly1305<E> {
     }
 
     #[inline(never)]
-    fn open_under(keystream: &Part<'_>, engine: E, record: &mut OpenRecord<'_>) -> bool {
+    fn open_under(keystream: &Part<'_>, engine: E, record: &mut OpenRecord<'_>) -> Verdict {
         let (text, tag) = split_tag::<Self>(record.in_out);
 
         let mut expected = engine.under::<false>(keystream.0, record.aad, text);
-        verify::tag::<16>(&mut expected, tag)
+        Verdict::from(verify::tag::<16>(&mut expected, tag))
     }
 
     #[inline(never)]
@@ -428,7 +428,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
 
     /// Opens in place whatever the tag is, and returns whether it is right.
     #[inline(never)]
-    fn open_many(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
+    fn open_many(&self, iv: &Iv, record: &mut OpenRecord<'_>) -> Verdict {
         let mut state = State::new(&self.key.0, &iv.nonce(record.sequence));
         let (text, tag) = split_tag::<Self>(record.in_out);
         let aad = record.aad;
@@ -461,7 +461,7 @@ impl<E: Engine> ChaCha20Poly1305<E> {
         let mut sum = self.engine.finish(sum);
         sum.padded(last);
         self.engine.xor(back, keystream);
-        verify::tag::<16>(&mut sum.tag(aad.len(), len), tag)
+        Verdict::from(verify::tag::<16>(&mut sum.tag(aad.len(), len), tag))
     }
 }
 
@@ -502,6 +502,10 @@ fn gather<'a>(record: &'a mut SealRecord<'_>) -> (&'a mut [u8], &'a mut [u8]) {
 fn keystream_of(len: usize) -> u16 {
     (blocks(len) * BLOCK) as u16
 }
+
+/// Whether a tag is right: 1 or 0, and no `bool`. Above that a register would keep what was in it
+/// while tags were compared, and the next function would save it on the stack.
+type Verdict = u64;
 
 /// `len` without what fills no block of the sum.
 fn whole(len: usize) -> usize {
@@ -574,24 +578,24 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
         let len = record.in_out.len() - Self::TAG_LEN;
         if len > FEW {
             self.ahead.forget();
-            let is_right = self.open_many(iv, record);
+            let is_right = self.open_many(iv, record) == 1;
             self.engine.wipe();
             return is_right;
         }
         let (engine, sequence, len) = (self.engine, record.sequence, keystream_of(len));
         if let Some(part) = self.ahead.take(sequence, len) {
-            let is_right = Self::open_under(&part, engine, record);
+            let is_right = Self::open_under(&part, engine, record) == 1;
             engine.wipe_under();
             return is_right;
         }
         if self.ahead.follow(engine, &self.key.0, iv, sequence, len)
             && let Some(part) = self.ahead.take(sequence, len)
         {
-            let is_right = Self::open_under(&part, engine, record);
+            let is_right = Self::open_under(&part, engine, record) == 1;
             engine.wipe_ahead();
             return is_right;
         }
-        let is_right = self.open_few(iv, record);
+        let is_right = self.open_few(iv, record) == 1;
         engine.wipe_few();
         is_right
     }
@@ -608,9 +612,9 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
             let good = match &mut rest[..count] {
                 [record] => {
                     let is_right = if text_len(record) > FEW {
-                        self.open_many(iv, record)
+                        self.open_many(iv, record) == 1
                     } else {
-                        self.open_few(iv, record)
+                        self.open_few(iv, record) == 1
                     };
                     if !is_right && opened > 0 {
                         self.put_back(iv, record);

@@ -434,7 +434,7 @@ pub(crate) mod avx512 {
     masked! {
         features: "aes,pclmulqdq,avx2,bmi2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl",
         token: Avx512, wide: wide512, detail: "VAES, VPCLMULQDQ on AVX-512",
-        spills: [1536, 1792], opening: 1024, batch: 3072, group: 2
+        spills: [1152, 1408], opening: 768, batch: 3072, group: 2
     }
 }
 

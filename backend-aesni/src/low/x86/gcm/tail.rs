@@ -103,7 +103,8 @@ macro_rules! tail {
             ) -> __m128i {
                 let keys = &self.key.round_keys;
                 let mut blocks = tail.counters::<N>(self.nonce, keys[0]);
-                let mut hash = TailHash::<N>::new(tail.lane::<N>(), tail.lengths);
+                let hash = TailHash::<N> { lane: tail.lane::<N>(), lengths: tail.lengths };
+                let mut sum = nothing();
                 let mut texts = [zero(); N];
                 if !SEAL {
                     for (at, text) in texts.iter_mut().enumerate() {
@@ -125,7 +126,7 @@ macro_rules! tail {
                     if !SEAL {
                         let step = (round - 1) * hash.steps() / (R - 2);
                         if step != round * hash.steps() / (R - 2) {
-                            hash.step(self, step, texts);
+                            sum = hash.step(sum, self, step, texts);
                         }
                     }
                 });
@@ -145,10 +146,10 @@ macro_rules! tail {
                 }
                 if SEAL {
                     for step in 0..hash.steps() {
-                        hash.step(self, step, texts);
+                        sum = hash.step(sum, self, step, texts);
                     }
                 }
-                let hash = fold(reduce(hash.sum));
+                let hash = fold(reduce(sum));
                 _mm_xor_si128(wide128::reverse(hash), mask)
             }
         }
@@ -176,31 +177,27 @@ macro_rules! tail {
         }
 
         /// The hash of a tail of `N` vectors.
+        ///
+        /// What is summed up is no part of it: the compiler would keep it in memory.
+        #[derive(Clone, Copy)]
         struct TailHash<const N: usize> {
-            sum: Product,
             /// Where the text begins.
             lane: usize,
             lengths: __m128i,
         }
 
         impl<const N: usize> TailHash<N> {
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn new(lane: usize, lengths: __m128i) -> Self {
-                Self { sum: nothing(), lane, lengths }
-            }
-
             /// In how many steps it is computed: pairs from the end on, and the vector that has
             /// no other.
             #[inline(always)]
-            const fn steps(&self) -> usize {
+            const fn steps(self) -> usize {
                 N.div_ceil(2)
             }
 
             /// A vector, in the order of numbers, with what is hashed besides the text.
             #[inline]
             #[target_feature(enable = $features)]
-            fn vector<const R: usize>(&self, run: &Run<'_, R>, at: usize, text: V) -> V {
+            fn vector<const R: usize>(self, run: &Run<'_, R>, at: usize, text: V) -> V {
                 let mut vector = reverse(text);
                 if at == N - 1 {
                     vector = with_last_lane(vector, self.lengths);
@@ -215,18 +212,21 @@ macro_rules! tail {
             /// tail, comes last.
             #[inline]
             #[target_feature(enable = $features)]
-            fn step<const R: usize>(&mut self, run: &Run<'_, R>, step: usize, texts: [V; N]) {
+            fn step<const R: usize>(
+                self,
+                sum: Product,
+                run: &Run<'_, R>,
+                step: usize,
+                texts: [V; N],
+            ) -> Product {
                 let vector = |at| self.vector(run, at, texts[at]);
                 if let Some(at) = N.checked_sub(2 * step + 2) {
                     let pair = PAIRS - 1 - step;
-                    self.sum = add_pair(self.sum, [vector(at), vector(at + 1)], pair, run.key.powers(1));
-                    if at == 0 {
-                        self.sum = separate(self.sum);
-                    }
+                    let sum = add_pair(sum, [vector(at), vector(at + 1)], pair, run.key.powers(1));
+                    if at == 0 { separate(sum) } else { sum }
                 } else {
                     let power = load(chunk(run.key.powers, N * LANES));
-                    let sum = separate(self.sum);
-                    self.sum = add_product(sum, vector(0), power);
+                    add_product(separate(sum), vector(0), power)
                 }
             }
         }
