@@ -35,12 +35,27 @@ impl Count {
     }
 
     pub(crate) fn add(&self) {
+        self.count().tell();
+    }
+
+    /// The first half of [`Self::add`], which runs nobody else's code.
+    pub(crate) fn count(&self) -> Untold<'_> {
         self.own.fetch_add(1, Relaxed);
-        tell(|| self.metric.increment(1));
+        Untold(self)
     }
 
     fn get(&self) -> u64 {
         self.own.load(Relaxed)
+    }
+}
+
+/// Something that was counted, and that the recorder does not know of yet.
+#[must_use]
+pub(crate) struct Untold<'a>(&'a Count);
+
+impl Untold<'_> {
+    pub(crate) fn tell(self) {
+        tell(|| self.0.metric.increment(1));
     }
 }
 

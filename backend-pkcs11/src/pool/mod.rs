@@ -152,9 +152,7 @@ impl Pool {
 
     /// Ends a request with an error.
     fn fail(&self, request: &Request, error: Error) {
-        if request.finish(Err(error)) {
-            self.meter.failed.add();
-        }
+        request.refuse(error, &self.meter.failed);
     }
 
     /// Has the supervisor look, also if it is about to wait.

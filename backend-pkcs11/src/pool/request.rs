@@ -8,6 +8,7 @@ use std::time::Instant;
 use crypto_api::{Error, PendingOp};
 
 use super::Handle;
+use crate::meter::Count;
 use crate::module::lock;
 
 /// Something to be done, shared between its owner, the queue and a signing thread. Small,
@@ -56,22 +57,35 @@ impl Request {
         }
     }
 
-    /// Delivers the outcome, unless one was delivered or nobody waits. Says whether it was
-    /// this one.
-    pub(super) fn finish(&self, outcome: Result<Vec<u8>, Error>) -> bool {
+    /// Delivers the outcome, unless one was delivered or nobody waits.
+    pub(super) fn finish(&self, outcome: Result<Vec<u8>, Error>) {
+        self.deliver(outcome, None);
+    }
+
+    /// Delivers an error, and counts it if it was delivered.
+    pub(super) fn refuse(&self, error: Error, count: &Count) {
+        self.deliver(Err(error), Some(count));
+    }
+
+    fn deliver(&self, outcome: Result<Vec<u8>, Error>, count: Option<&Count>) {
         let mut state = lock(&self.state);
         if state.over {
-            return false;
+            return;
         }
         state.over = true;
         state.outcome = Some(outcome);
         let waker = state.waker.take();
+        // Under the lock, so that whoever has the outcome finds it counted.
+        let told = count;
         drop(state);
+        // What follows is somebody else's code. If it panics, the thread that serves everybody
+        // goes on.
+        if let Some(told) = told {
+            told.add();
+        }
         if let Some(waker) = waker {
-            // Somebody else's code. If it panics, the thread that serves everybody goes on.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
-        true
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -161,5 +175,47 @@ impl Drop for Pending {
         if !self.handle.pool.forked() && self.request.cancel() {
             self.handle.pool.cancelled(&self.request);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Wake;
+
+    use super::*;
+    use crate::meter::KeyMeter;
+
+    /// Notes how much had been counted when it was woken.
+    struct Look {
+        meter: Arc<KeyMeter>,
+        seen: Mutex<Option<u64>>,
+    }
+
+    impl Wake for Look {
+        fn wake(self: Arc<Self>) {
+            *lock(&self.seen) = Some(self.meter.stats(0, Vec::new()).expired);
+        }
+    }
+
+    #[test]
+    fn whoever_is_told_of_an_error_finds_it_counted() {
+        let now = Instant::now();
+        let meter = Arc::new(KeyMeter::new("key"));
+        let look = Arc::new(Look {
+            meter: meter.clone(),
+            seen: Mutex::default(),
+        });
+        let request = Request::new(1, 0, b"", now, now);
+        let waker = Waker::from(look.clone());
+        assert!(request.poll(&mut Context::from_waker(&waker)).is_pending());
+        let error = || Error::Unavailable {
+            backend: "test",
+            detail: "too late".into(),
+        };
+        request.refuse(error(), &meter.expired);
+        assert_eq!(*lock(&look.seen), Some(1));
+        // Once only.
+        request.refuse(error(), &meter.expired);
+        assert_eq!(meter.stats(0, Vec::new()).expired, 1);
     }
 }

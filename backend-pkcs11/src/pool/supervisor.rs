@@ -12,7 +12,7 @@ use super::queue::{AtPlace, AtWorker, Breaker, Queue};
 use super::worker::Worker;
 use super::{Pool, lock};
 use crate::error::Reason;
-use crate::meter::Count;
+use crate::meter::Untold;
 use crate::module::ModuleUse;
 
 /// How often it looks while requests are under way, at most.
@@ -90,13 +90,13 @@ fn watch(pool: &Arc<Pool>, threads: &mut Vec<JoinHandle<()>>) {
         let mut counts = Vec::new();
         for (place, request) in slow {
             queue.push(request);
-            counts.push(&place.meter.hedged);
+            counts.push(place.meter.hedged.count());
             wake = true;
         }
         for (index, request) in stuck {
             let at = pool.places.get(index);
             if let Some(place) = at {
-                counts.push(&place.meter.abandoned);
+                counts.push(place.meter.abandoned.count());
             }
             // Also if it had no request: it tried the token, which the others leave alone
             // meanwhile, and one of them has to go on.
@@ -133,7 +133,7 @@ fn watch(pool: &Arc<Pool>, threads: &mut Vec<JoinHandle<()>>) {
         if let Some((waiting, error)) = in_vain {
             pool.give_up(waiting, &error);
         }
-        counts.into_iter().for_each(Count::add);
+        counts.into_iter().for_each(Untold::tell);
         finish(pool, expired);
         if wake {
             pool.wake_all();
@@ -228,10 +228,8 @@ fn inspect(
 fn finish(pool: &Pool, expired: Requests) {
     for request in expired {
         let limit = pool.settings.deadline.as_secs_f64();
-        let outcome = pool.unavailable(format_args!("not done within {limit} s"));
-        if request.finish(Err(outcome)) {
-            pool.meter.expired.add();
-        }
+        let error = pool.unavailable(format_args!("not done within {limit} s"));
+        request.refuse(error, &pool.meter.expired);
     }
 }
 

@@ -244,9 +244,8 @@ impl Worker {
         let pool = &self.pool;
         let start = Instant::now();
         if start >= request.deadline {
-            if request.finish(Err(pool.unavailable("the deadline passed in the queue"))) {
-                pool.meter.expired.add();
-            }
+            let error = pool.unavailable("the deadline passed in the queue");
+            request.refuse(error, &pool.meter.expired);
             return Ended::Seen;
         }
         pool.meter
