@@ -18,6 +18,7 @@ use crate::low::cpu;
 use crate::low::memcheck::{errors, is_running, make_public, make_secret};
 use crate::low::x86::{ccm, chacha20_poly1305, gcm};
 use crate::record::{Aead, Kernel};
+use crate::trial::Measured;
 
 /// Every length around the borders of strides, passes and groups, and TLS's common ones.
 fn lengths() -> impl Iterator<Item = usize> {
@@ -31,7 +32,9 @@ const AAD: [usize; 5] = [5, 0, 13, 16, 45];
 /// registers that it knows.
 fn models() -> Vec<Suite> {
     fn model<K: Kernel>(id: CipherSuite, token: K::Token) -> Suite {
-        Suite::new(id, Arc::new(Aead::<K>(token))).expect("the lengths of its suite")
+        let aead = Arc::new(Aead::<K>(token));
+        aead.measure().expect("it opens what it seals");
+        Suite::new(id, aead).expect("the lengths of its suite")
     }
     let mut models = Vec::new();
     if let Some(cpu) = cpu::Avx2::detect() {

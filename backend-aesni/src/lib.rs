@@ -71,6 +71,7 @@ mod kernels;
 #[allow(unsafe_code)]
 mod low;
 mod record;
+mod trial;
 
 #[doc(hidden)]
 pub use kernels::kernels_unchecked;

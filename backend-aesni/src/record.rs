@@ -6,6 +6,7 @@ use crypto_api::{
 };
 
 use crate::BACKEND;
+use crate::low::depth::Depths;
 use crate::low::wipe;
 
 /// An AEAD algorithm on one set of CPU features, with one key.
@@ -24,6 +25,9 @@ pub(crate) trait Kernel: Sized + Send + Sync + 'static {
     const DETAIL: &'static str;
     /// The proof that the CPU has them.
     type Token: Copy + Send + Sync + core::fmt::Debug + 'static;
+
+    /// How deep its operations' frames go.
+    fn depths() -> &'static Depths;
 
     /// A kernel without a key.
     fn blank(token: Self::Token) -> Self;
@@ -266,6 +270,11 @@ mod tests {
         const TEXT_MAX: usize = 100;
         const DETAIL: &'static str = "a fake";
         type Token = ();
+
+        fn depths() -> &'static Depths {
+            static DEPTHS: Depths = Depths::unknown();
+            &DEPTHS
+        }
 
         fn blank((): ()) -> Self {
             Self

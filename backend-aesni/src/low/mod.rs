@@ -8,8 +8,9 @@
 pub(crate) mod ccm;
 pub(crate) mod chacha20_poly1305;
 pub(crate) mod cpu;
+pub(crate) mod depth;
 pub(crate) mod inout;
-#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod memcheck;
 mod partial;
 mod verify;

@@ -2,19 +2,28 @@
 
 use core::arch::asm;
 
-/// Overwrites what a kernel that has just returned left behind: the vector registers, and `N`
-/// bytes of the stack below the caller's frame, where it kept what found no register.
+/// The stack is wiped in pieces of so many bytes.
+pub(crate) const UNIT: usize = 128;
+
+/// The most bytes of stack that take no steps of their own for the pages that they lie in.
+pub(crate) const PAGE: usize = 4096 - UNIT;
+
+/// Overwrites what a kernel that has just returned left behind: the vector registers, and
+/// `bytes` of the stack below the caller's frame, a multiple of [`UNIT`] up to `N`, where it
+/// kept what found no register.
 ///
 /// All registers that the CPU has, not those of the kernel alone: a kernel has parts of a record
 /// copied by the C library's functions, which take the highest.
 #[inline(never)]
-pub(crate) fn traces<const N: usize>() {
+pub(crate) fn traces<const N: usize>(bytes: usize) {
+    const { assert!(N.is_multiple_of(UNIT)) };
+    assert!(bytes.is_multiple_of(UNIT) && (1..=N).contains(&bytes));
     let mut space = core::mem::MaybeUninit::<[u8; N]>::uninit();
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx") {
-        const { assert!(N.is_multiple_of(128) && N > 0) };
+        let end = space.as_mut_ptr().cast::<u8>().wrapping_add(N);
         // The C library's function begins too slowly for what comes after each short record.
-        // SAFETY: writes the `N` bytes that the first pointer is valid for, 128 at a time.
+        // SAFETY: writes the last `bytes` of `space`, 128 at a time.
         unsafe {
             asm!(
                 "vpxor xmm0, xmm0, xmm0",
@@ -26,8 +35,8 @@ pub(crate) fn traces<const N: usize>() {
                 "add {at}, 128",
                 "cmp {at}, {end}",
                 "jne 2b",
-                at = inout(reg) space.as_mut_ptr() => _,
-                end = in(reg) space.as_mut_ptr().wrapping_add(1),
+                at = inout(reg) end.wrapping_sub(bytes) => _,
+                end = in(reg) end,
                 out("xmm0") _,
                 options(nostack),
             );
@@ -40,13 +49,58 @@ pub(crate) fn traces<const N: usize>() {
         }
         return;
     }
-    // SAFETY: the pointer is valid for `N` bytes.
-    unsafe { space.as_mut_ptr().write_bytes(0, 1) };
+    let end = space.as_mut_ptr().cast::<u8>().wrapping_add(N);
+    // SAFETY: writes the last `bytes` of `space`.
+    unsafe { end.wrapping_sub(bytes).write_bytes(0, bytes) };
     // SAFETY: reads nothing but a pointer; that it takes one keeps the zeros from being
     // optimised away.
     unsafe { asm!("/* {0} */", in(reg) space.as_ptr(), options(nostack, preserves_flags)) };
     #[cfg(target_arch = "aarch64")]
     arm::registers();
+}
+
+/// What stack that was not used yet is filled with: not zeros, which much of it is filled with
+/// when it is used.
+const PAINT: u8 = 0xa5;
+
+/// Fills `N` bytes of the stack below the caller's frame, for [`used`] to see what is used.
+#[inline(never)]
+pub(crate) fn paint<const N: usize>() {
+    let mut space = core::mem::MaybeUninit::<[u8; N]>::uninit();
+    // SAFETY: the pointer is valid for `N` bytes.
+    unsafe { space.as_mut_ptr().write_bytes(PAINT, 1) };
+    // SAFETY: reads nothing but a pointer; that it takes one keeps the paint from being
+    // optimised away.
+    unsafe { asm!("/* {0} */", in(reg) space.as_ptr(), options(nostack, preserves_flags)) };
+}
+
+/// How many of the `N` bytes of stack below the caller's frame, from there on, have been written
+/// to since they were [painted](paint); wipes them and the vector registers.
+#[cold]
+#[inline(never)]
+pub(crate) fn used<const N: usize>() -> usize {
+    const PIECE: usize = 64;
+    let mut space = core::mem::MaybeUninit::<[u8; N]>::uninit();
+    #[cfg(target_arch = "x86_64")]
+    super::memcheck::define(space.as_mut_ptr().cast(), N);
+    // SAFETY: writes nothing. As far as the compiler knows it writes all of `space`, so that what
+    // is read next is what lies there.
+    unsafe { asm!("/* {0} */", in(reg) space.as_mut_ptr(), options(nostack)) };
+    // SAFETY: initialised, as the lines above say: by whoever used this part of the stack before.
+    let bytes = unsafe { space.assume_init_mut() };
+    // A function with a large frame puts a word of zeros into each of its pages before it uses it.
+    let is_probed = |piece: &[u8; PIECE]| {
+        let zeros = piece.iter().filter(|byte| **byte == 0).count();
+        zeros <= 8 && piece.iter().all(|byte| [PAINT, 0].contains(byte))
+    };
+    let is_painted = |piece: &&[u8; PIECE]| **piece == [PAINT; PIECE] || is_probed(piece);
+    let pieces = bytes.as_chunks().0;
+    let untouched = pieces.iter().take_while(is_painted).count();
+    bytes.fill(0);
+    // SAFETY: reads nothing but a pointer, as in `paint`.
+    unsafe { asm!("/* {0} */", in(reg) bytes.as_ptr(), options(nostack, preserves_flags)) };
+    traces::<UNIT>(UNIT);
+    N - PIECE * untouched
 }
 
 /// Overwrites bytes with zeros, however wide the stores: a byte at a time, as the `zeroize`
@@ -89,8 +143,8 @@ pub(crate) fn copy_key(bytes: &[u8; 32], words: &mut [u32; 8]) {
         for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
             *word = u32::from_le_bytes(*bytes);
         }
-        // More without optimisation, where words are handed on in memory.
-        traces::<{ if cfg!(debug_assertions) { 512 } else { 128 } }>();
+        // More than was seen, and the same for every build: what is left is what copies leave.
+        traces::<512>(512);
     }
 }
 

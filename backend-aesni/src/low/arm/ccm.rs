@@ -3,6 +3,7 @@
 use super::aes;
 use crate::low::ccm::{Block, Chain, Cipher, SIDE};
 use crate::low::cpu;
+use crate::low::depth::Depths;
 
 mod one {
     //! One record.
@@ -53,6 +54,11 @@ impl Drop for ArmAes {
 impl Cipher for ArmAes {
     const DETAIL: &'static str = "ARMv8 AES";
     type Token = cpu::ArmAes;
+
+    fn depths() -> &'static Depths {
+        static DEPTHS: Depths = Depths::unknown();
+        &DEPTHS
+    }
 
     fn blank(token: Self::Token) -> Self {
         Self([[0; 16]; 11], token)

@@ -27,9 +27,6 @@ const STRIDE: usize = 8;
 /// Bytes in a stride.
 const STRIDE_BYTES: usize = 16 * STRIDE;
 
-/// What a kernel may have spilled, in bytes.
-const SPILLS: usize = 2560;
-
 /// An expanded key of `R` round keys. Wiped when it is dropped.
 struct Table<const R: usize> {
     round_keys: [Block; R],
@@ -54,8 +51,9 @@ macro_rules! kernel {
         use crypto_api::{NONCE_LEN, OpenRecord, SealRecord};
 
         use super::super::{aes, aes::Block, neon::*};
-        use super::{POWERS, SPILLS, STRIDE, STRIDE_BYTES, Table};
+        use super::{POWERS, STRIDE, STRIDE_BYTES, Table};
         use crate::low::cpu;
+        use crate::low::depth::Depths;
         use crate::low::inout::InOut;
         use crate::record::{Iv, Kernel, split_tag};
 
@@ -73,6 +71,11 @@ macro_rules! kernel {
                     const DETAIL: &'static str = $detail;
                     type Token = cpu::$token;
 
+                    fn depths() -> &'static Depths {
+                        static DEPTHS: Depths = Depths::unknown();
+                        &DEPTHS
+                    }
+
                     fn blank(token: Self::Token) -> Self {
                         let table = Table {
                             round_keys: [[0; 16]; $rounds],
@@ -85,29 +88,33 @@ macro_rules! kernel {
                     fn set_key(&mut self, key: &Self::Key) {
                         // SAFETY: the token proves the features.
                         unsafe { expand(&mut self.0, key) };
-                        crate::low::wipe::traces::<SPILLS>();
+                        Self::depths().key.wipe();
                     }
 
                     fn seal(&mut self, iv: &Iv, record: &mut SealRecord<'_>) {
                         // SAFETY: the token proves the features.
                         unsafe { seal_all(&self.0, iv, core::slice::from_mut(record)) };
-                        crate::low::wipe::traces::<SPILLS>();
+                        Self::depths().seal.one.wipe();
                     }
 
                     fn seal_batch(&mut self, iv: &Iv, records: &mut [SealRecord<'_>]) {
                         // SAFETY: the token proves the features.
                         unsafe { seal_all(&self.0, iv, records) };
-                        crate::low::wipe::traces::<SPILLS>();
+                        Self::depths().seal.batch.wipe();
                     }
 
                     fn open(&mut self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
-                        self.open_batch(iv, core::slice::from_mut(record)) == 1
+                        let records = core::slice::from_mut(record);
+                        // SAFETY: the token proves the features.
+                        let opened = unsafe { open_all::<Self, _>(&self.0, iv, records) };
+                        Self::depths().open.one.wipe();
+                        opened == 1
                     }
 
                     fn open_batch(&mut self, iv: &Iv, records: &mut [OpenRecord<'_>]) -> usize {
                         // SAFETY: the token proves the features.
                         let opened = unsafe { open_all::<Self, _>(&self.0, iv, records) };
-                        crate::low::wipe::traces::<SPILLS>();
+                        Self::depths().open.batch.wipe();
                         opened
                     }
                 }

@@ -15,6 +15,7 @@ use crypto_api::{NONCE_LEN, OpenRecord, SealRecord};
 
 pub(super) use run::run;
 
+use super::depth::Depths;
 use super::inout::InOut;
 use super::{verify, wipe};
 use crate::record::{Iv, Kernel, split_tag};
@@ -31,19 +32,15 @@ pub(crate) const SIDE: usize = 8;
 /// The longest text in bytes: its length takes 3 bytes.
 const TEXT_MAX: usize = (1 << 24) - 1;
 
-/// What the kernel of one record and that of several may have left on the stack, in bytes.
-const SPILLS: usize = 2048;
-const SPILLS_BATCH: usize = 8192;
-
-/// What expanding a key may have left there.
-const SPILLS_KEY: usize = if cfg!(debug_assertions) { 512 } else { 128 };
-
 /// AES-128 on one set of CPU features, with one key that is wiped when it is dropped.
 pub(crate) trait Cipher: Sized + Send + Sync + 'static {
     /// The CPU features in use.
     const DETAIL: &'static str;
     /// The proof that the CPU has them.
     type Token: Copy + Send + Sync + core::fmt::Debug + 'static;
+
+    /// How deep the frames of its operations go.
+    fn depths() -> &'static Depths;
 
     /// A cipher without a key.
     fn blank(token: Self::Token) -> Self;
@@ -467,18 +464,22 @@ impl<C: Cipher, const TAG_LEN: usize> Kernel for Ccm<C, TAG_LEN> {
     const DETAIL: &'static str = C::DETAIL;
     type Token = C::Token;
 
+    fn depths() -> &'static Depths {
+        C::depths()
+    }
+
     fn blank(token: Self::Token) -> Self {
         Self(C::blank(token))
     }
 
     fn set_key(&mut self, key: &Self::Key) {
         self.0.set_key(key);
-        wipe::traces::<SPILLS_KEY>();
+        C::depths().key.wipe();
     }
 
     fn seal(&mut self, iv: &Iv, record: &mut SealRecord<'_>) {
         self.seal_one(iv, record);
-        wipe::traces::<SPILLS>();
+        C::depths().seal.one.wipe();
     }
 
     fn seal_batch(&mut self, iv: &Iv, records: &mut [SealRecord<'_>]) {
@@ -488,12 +489,12 @@ impl<C: Cipher, const TAG_LEN: usize> Kernel for Ccm<C, TAG_LEN> {
                 _ => self.seal_group(iv, group),
             }
         }
-        wipe::traces::<SPILLS_BATCH>();
+        C::depths().seal.batch.wipe();
     }
 
     fn open(&mut self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
         let is_right = self.open_one(iv, record);
-        wipe::traces::<SPILLS>();
+        C::depths().open.one.wipe();
         is_right
     }
 
@@ -506,7 +507,7 @@ impl<C: Cipher, const TAG_LEN: usize> Kernel for Ccm<C, TAG_LEN> {
                 break;
             }
         }
-        wipe::traces::<SPILLS_BATCH>();
+        C::depths().open.batch.wipe();
         opened
     }
 }

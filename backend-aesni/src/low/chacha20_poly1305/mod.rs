@@ -22,6 +22,7 @@ pub(crate) use poly1305::{Blocks, Poly1305};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use poly1305::{Multiplier, Number, wide};
 
+use super::depth::Depths;
 use super::inout::{Chunk, InOut};
 use super::{partial, verify, wipe};
 use crate::record::{Iv, Kernel, split_tag};
@@ -225,30 +226,9 @@ pub(crate) trait Engine: Copy + Send + Sync + core::fmt::Debug + 'static {
     /// The sum in its plain form.
     fn finish(self, sum: Self::Sum) -> Poly1305;
 
-    /// Wipes the traces of a record, as deep as one reaches.
-    fn wipe(self);
-
-    /// The same after [`few`](Engine::few) bytes.
-    fn wipe_few(self);
-
-    /// The same where the keystream was [there already](Engine::under).
-    fn wipe_under(self) {
-        wipe::traces::<SPILLS_UNDER>();
-    }
-
-    /// The same where keystream was made [ahead](Engine::ahead).
-    fn wipe_ahead(self) {
-        wipe::traces::<SPILLS_AHEAD>();
-    }
-
-    /// The same after a batch.
-    fn wipe_batch(self);
+    /// How deep the frames of its records go.
+    fn depths() -> &'static Depths;
 }
-
-/// How deep the frames go of a record whose keystream is there, in bytes, and where it has to be
-/// made first.
-const SPILLS_UNDER: usize = if cfg!(debug_assertions) { 4096 } else { 512 };
-const SPILLS_AHEAD: usize = if cfg!(debug_assertions) { 12288 } else { 2560 };
 
 /// Length in bytes of text that needs no pass: five blocks, beside the one for the key.
 pub(crate) const FEW: usize = 5 * BLOCK;
@@ -520,6 +500,10 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
     const DETAIL: &'static str = E::DETAIL;
     type Token = E;
 
+    fn depths() -> &'static Depths {
+        E::depths()
+    }
+
     fn blank(engine: E) -> Self {
         let key = Key([0; 8]);
         Self {
@@ -538,21 +522,21 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
         if len > FEW {
             self.ahead.forget();
             self.seal_many(iv, record);
-            return self.engine.wipe();
+            return E::depths().seal.one.wipe();
         }
         let (engine, sequence, len) = (self.engine, record.sequence, keystream_of(len));
         if let Some(part) = self.ahead.take(sequence, len) {
             Self::seal_under(&part, engine, record);
-            return engine.wipe_under();
+            return E::depths().seal.under.wipe();
         }
         if self.ahead.follow(engine, &self.key.0, iv, sequence, len)
             && let Some(part) = self.ahead.take(sequence, len)
         {
             Self::seal_under(&part, engine, record);
-            return engine.wipe_ahead();
+            return E::depths().seal.ahead.wipe();
         }
         self.seal_few(iv, record);
-        engine.wipe_few();
+        E::depths().seal.few.wipe();
     }
 
     fn seal_batch(&mut self, iv: &Iv, records: &mut [SealRecord<'_>]) {
@@ -571,7 +555,7 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
             }
             rest = behind;
         }
-        self.engine.wipe_batch();
+        E::depths().seal.batch.wipe();
     }
 
     fn open(&mut self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
@@ -579,24 +563,24 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
         if len > FEW {
             self.ahead.forget();
             let is_right = self.open_many(iv, record) == 1;
-            self.engine.wipe();
+            E::depths().open.one.wipe();
             return is_right;
         }
         let (engine, sequence, len) = (self.engine, record.sequence, keystream_of(len));
         if let Some(part) = self.ahead.take(sequence, len) {
             let is_right = Self::open_under(&part, engine, record) == 1;
-            engine.wipe_under();
+            E::depths().open.under.wipe();
             return is_right;
         }
         if self.ahead.follow(engine, &self.key.0, iv, sequence, len)
             && let Some(part) = self.ahead.take(sequence, len)
         {
             let is_right = Self::open_under(&part, engine, record) == 1;
-            engine.wipe_ahead();
+            E::depths().open.ahead.wipe();
             return is_right;
         }
         let is_right = self.open_few(iv, record) == 1;
-        engine.wipe_few();
+        E::depths().open.few.wipe();
         is_right
     }
 
@@ -628,7 +612,7 @@ impl<E: Engine> Kernel for ChaCha20Poly1305<E> {
                 break;
             }
         }
-        self.engine.wipe_batch();
+        E::depths().open.batch.wipe();
         opened
     }
 }

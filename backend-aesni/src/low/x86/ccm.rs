@@ -3,6 +3,7 @@
 use super::aes;
 use crate::low::ccm::{Block, Chain, Cipher, SIDE};
 use crate::low::cpu;
+use crate::low::depth::Depths;
 
 /// The round keys of an AES-128 key. Asking the allocator for more alignment than it has at hand
 /// takes longer than the key schedule.
@@ -98,6 +99,11 @@ macro_rules! cipher {
         impl Cipher for $name {
             const DETAIL: &'static str = $detail;
             type Token = cpu::$token;
+
+            fn depths() -> &'static Depths {
+                static DEPTHS: Depths = Depths::unknown();
+                &DEPTHS
+            }
 
             fn blank(token: Self::Token) -> Self {
                 Self(Keys([[0; 16]; 11]), token)

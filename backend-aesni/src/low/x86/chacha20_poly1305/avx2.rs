@@ -9,14 +9,11 @@ use crate::low::chacha20_poly1305::{
     quarter_rounds,
 };
 use crate::low::cpu::Avx2;
+use crate::low::depth::Depths;
 use crate::low::inout::InOut;
 
 /// Bytes of eight blocks.
 const PASS: usize = 8 * BLOCK;
-
-/// How deep the frames of one record go, in bytes. More without optimisation, where registers
-/// are handed on in memory.
-const SPILLS: usize = if cfg!(debug_assertions) { 8192 } else { 4608 };
 
 impl Engine for Avx2 {
     const DETAIL: &'static str = "AVX2";
@@ -79,16 +76,9 @@ impl Engine for Avx2 {
         sum
     }
 
-    fn wipe(self) {
-        crate::low::wipe::traces::<SPILLS>();
-    }
-
-    fn wipe_batch(self) {
-        crate::low::wipe::traces::<12288>();
-    }
-
-    fn wipe_few(self) {
-        crate::low::wipe::traces::<1536>();
+    fn depths() -> &'static Depths {
+        static DEPTHS: Depths = Depths::unknown();
+        &DEPTHS
     }
 }
 

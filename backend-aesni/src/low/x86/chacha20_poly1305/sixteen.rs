@@ -118,6 +118,7 @@ macro_rules! engine {
         };
         use crate::low::x86::chacha20_poly1305::step::PAIRS;
         use crate::low::x86::chacha20_poly1305::twofold::{Beside, Halves, Nothing, Pairs, Twofold};
+        use crate::low::depth::Depths;
         use crate::low::inout::{Chunk, InOut};
         use crate::low::x86::chacha20_poly1305::sixteen::{
             beside, columns_and_diagonals, double_round, finish, quarter, quarters,
@@ -126,11 +127,7 @@ macro_rules! engine {
         /// Bytes of sixteen blocks.
         const PASS: usize = 16 * BLOCK;
 
-        /// How deep the frames of one record go, in bytes; of few bytes; and of a batch. More
-        /// without optimisation, where registers are handed on in memory.
-        const SPILLS: usize = if cfg!(debug_assertions) { 12288 } else { 3328 };
-        const SPILLS_FEW: usize = if cfg!(debug_assertions) { 4096 } else { 1536 };
-        const SPILLS_BATCH: usize = if cfg!(debug_assertions) { 16384 } else { 12288 };
+
 
         impl Engine for $token {
             const DETAIL: &'static str = $detail;
@@ -229,16 +226,9 @@ macro_rules! engine {
                 sum.plain().clone()
             }
 
-            fn wipe(self) {
-                crate::low::wipe::traces::<SPILLS>();
-            }
-
-            fn wipe_batch(self) {
-                crate::low::wipe::traces::<SPILLS_BATCH>();
-            }
-
-            fn wipe_few(self) {
-                crate::low::wipe::traces::<SPILLS_FEW>();
+            fn depths() -> &'static Depths {
+                static DEPTHS: Depths = Depths::unknown();
+                &DEPTHS
             }
         }
 

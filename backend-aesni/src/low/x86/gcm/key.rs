@@ -3,14 +3,10 @@
 macro_rules! key {
     (
         features: $features:literal, token: $token:ident, detail: $detail:literal,
-        spills: [$spills128:literal, $spills256:literal], opening: $opening:literal,
-        batch: $batch:literal,
         powers: $powers:expr $(, with: $more:ident)?
     ) => {
         /// Bytes in a stride.
         const STRIDE: usize = VECTORS * BYTES;
-        /// How deep frames go, in bytes, with room to spare, when a key is set up.
-        const SPILLS_KEY: usize = if cfg!(debug_assertions) { 1024 } else { 256 };
 
         /// Powers of the hash key in the table: one more than the blocks of the longest last part,
         /// because the lengths follow it. That is a block longer than the longest stride: a
@@ -33,13 +29,19 @@ macro_rules! key {
         }
 
         macro_rules! algorithm {
-            ($name:ident, $key_len:literal, $rounds:literal, $expand:ident, $deep:literal) => {
+            ($name:ident, $key_len:literal, $rounds:literal, $expand:ident) => {
+
                 impl Kernel for $name {
                     type Key = [u8; $key_len];
                     const TAG_LEN: usize = 16;
                     const TEXT_MAX: usize = crate::low::GCM_TEXT_MAX;
                     const DETAIL: &'static str = $detail;
                     type Token = cpu::$token;
+
+                    fn depths() -> &'static Depths {
+                        static DEPTHS: Depths = Depths::unknown();
+                        &DEPTHS
+                    }
 
                     fn blank(token: Self::Token) -> Self {
                         let table = Table {
@@ -55,13 +57,13 @@ macro_rules! key {
                         unsafe { aes::$expand(key, &mut self.0.table.round_keys) };
                         // SAFETY: as above.
                         unsafe { powers(&mut self.0.table) };
-                        crate::low::wipe::traces::<SPILLS_KEY>();
+                        Self::depths().key.wipe();
                     }
 
                     fn seal(&mut self, iv: &Iv, record: &mut SealRecord<'_>) {
                         // SAFETY: the token proves the features.
                         unsafe { seal(&mut self.0, iv, record) };
-                        crate::low::wipe::traces::<{ spills($deep) }>();
+                        Self::depths().seal.one.wipe();
                     }
 
                     fn seal_batch(&mut self, iv: &Iv, records: &mut [SealRecord<'_>]) {
@@ -71,13 +73,13 @@ macro_rules! key {
                         }
                         // SAFETY: the token proves the features.
                         unsafe { seal_all(&mut self.0, iv, records) };
-                        crate::low::wipe::traces::<{ spills($batch) }>();
+                        Self::depths().seal.batch.wipe();
                     }
 
                     fn open(&mut self, iv: &Iv, record: &mut OpenRecord<'_>) -> bool {
                         // SAFETY: the token proves the features.
                         let is_right = unsafe { open::<Self, _>(&mut self.0, iv, record) };
-                        crate::low::wipe::traces::<{ spills($opening) }>();
+                        Self::depths().open.one.wipe();
                         is_right
                     }
 
@@ -87,13 +89,13 @@ macro_rules! key {
                         }
                         // SAFETY: the token proves the features.
                         let opened = unsafe { open_all::<Self, _>(&mut self.0, iv, records) };
-                        crate::low::wipe::traces::<{ spills($batch) }>();
+                        Self::depths().open.batch.wipe();
                         opened
                     }
                 }
             };
         }
-        algorithm!(Aes128Gcm, 16, 11, expand128, $spills128);
-        algorithm!(Aes256Gcm, 32, 15, expand256, $spills256);
+        algorithm!(Aes128Gcm, 16, 11, expand128);
+        algorithm!(Aes256Gcm, 32, 15, expand256);
     };
 }

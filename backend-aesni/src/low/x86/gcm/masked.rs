@@ -13,17 +13,16 @@
 macro_rules! masked {
     (
         features: $features:literal, token: $token:ident, wide: $($wide:ident)::+, detail: $detail:literal,
-        spills: [$spills128:literal, $spills256:literal], opening: $opening:literal,
-        batch: $batch:literal,
         group: $group:literal
     ) => {
         use core::arch::x86_64::*;
 
         use crypto_api::{OpenRecord, SealRecord};
 
-        use crate::low::x86::gcm::{Table, more::LONG, spills};
+        use crate::low::x86::gcm::{Table, more::LONG};
         use crate::low::x86::{aes, aes::Block, wide128, $($wide)::+::*};
         use crate::low::cpu;
+        use crate::low::depth::Depths;
         use crate::low::inout::{Chunk, InOut};
         use crate::record::{Iv, Kernel, split_tag};
 
@@ -34,7 +33,7 @@ macro_rules! masked {
 
         key! {
             features: $features, token: $token, detail: $detail,
-            spills: [$spills128, $spills256], opening: $opening, batch: $batch, powers: 20, with: more
+            powers: 20, with: more
         }
         hash! { $features }
         more! { $features, group: $group }

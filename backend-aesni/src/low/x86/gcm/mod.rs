@@ -75,30 +75,19 @@ mod tail;
 #[macro_use]
 mod twins;
 
-/// How deep a kernel's frames go, in bytes, with room to spare, when `released` is what goes
-/// for a build as it is released; 4800 were seen without optimisation across crates.
-const fn spills(released: usize) -> usize {
-    if cfg!(debug_assertions) {
-        6144
-    } else {
-        released
-    }
-}
-
 macro_rules! kernel {
     (
         features: $features:literal, token: $token:ident, wide: $($wide:ident)::+, detail: $detail:literal,
-        spills: [$spills128:literal, $spills256:literal], opening: $opening:literal,
-        batch: $batch:literal,
         stride: $vectors:literal, tails: [$($tail:literal),+ $(,)?]
     ) => {
         use core::arch::x86_64::*;
 
         use crypto_api::{OpenRecord, SealRecord};
 
-        use crate::low::x86::gcm::{Table, spills};
+        use crate::low::x86::gcm::Table;
         use crate::low::x86::{aes, aes::Block, wide128, $($wide)::+::*};
         use crate::low::cpu;
+        use crate::low::depth::Depths;
         use crate::low::inout::{Chunk, InOut};
         use crate::record::{Iv, Kernel, split_tag};
 
@@ -106,7 +95,7 @@ macro_rules! kernel {
         const VECTORS: usize = $vectors;
         key! {
             features: $features, token: $token, detail: $detail,
-            spills: [$spills128, $spills256], opening: $opening, batch: $batch, powers: VECTORS * LANES + 2
+            powers: VECTORS * LANES + 2
         }
         hash! { $features }
         counter! { $features }
@@ -416,7 +405,7 @@ pub(crate) mod aesni {
     kernel! {
         features: "aes,pclmulqdq,ssse3,sse4.1,avx",
         token: AesNi, wide: wide128, detail: "AES-NI, PCLMULQDQ",
-        spills: [1280, 1280], opening: 1280, batch: 1280, stride: 8, tails: [1, 2, 3, 4, 5, 6, 7]
+        stride: 8, tails: [1, 2, 3, 4, 5, 6, 7]
     }
 }
 
@@ -425,7 +414,7 @@ pub(crate) mod vaes {
     kernel! {
         features: "aes,pclmulqdq,avx2,vaes,vpclmulqdq",
         token: Vaes, wide: wide256, detail: "VAES, VPCLMULQDQ on AVX2",
-        spills: [3072, 3584], opening: 3584, batch: 3584, stride: 6, tails: [1, 2, 3, 4, 5]
+        stride: 6, tails: [1, 2, 3, 4, 5]
     }
 }
 
@@ -434,7 +423,7 @@ pub(crate) mod avx512 {
     masked! {
         features: "aes,pclmulqdq,avx2,bmi2,vaes,vpclmulqdq,avx512f,avx512bw,avx512vl",
         token: Avx512, wide: wide512, detail: "VAES, VPCLMULQDQ on AVX-512",
-        spills: [1152, 1408], opening: 768, batch: 3072, group: 2
+        group: 2
     }
 }
 

@@ -6,7 +6,7 @@ pub(crate) mod model256 {
     kernel! {
         features: "aes,pclmulqdq,ssse3,sse4.1,avx",
         token: AesNi, wide: model::model256, detail: "a model of VAES on AVX2",
-        spills: [4096, 4096], opening: 4096, batch: 4096, stride: 6, tails: [1, 2, 3, 4, 5]
+        stride: 6, tails: [1, 2, 3, 4, 5]
     }
 }
 
@@ -15,7 +15,7 @@ pub(crate) mod model512 {
     masked! {
         features: "aes,pclmulqdq,ssse3,sse4.1,avx",
         token: AesNi, wide: model::model512, detail: "a model of VAES on AVX-512",
-        spills: [4096, 4096], opening: 4096, batch: 4096, group: 2
+        group: 2
     }
 }
 

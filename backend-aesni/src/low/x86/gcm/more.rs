@@ -6,9 +6,6 @@ pub(super) const LONG: usize = 4096;
 
 macro_rules! more {
     ($features:literal, group: $group:literal) => {
-        /// How deep frames go, in bytes, with room to spare, when a key gets more powers.
-        const SPILLS_MORE: usize = if cfg!(debug_assertions) { 6144 } else { 3072 };
-
         /// The most strides whose products are reduced together. Four would be 4 % faster than
         /// two, and an idle connection would hold more than four KiB after a long record.
         const GROUP: usize = $group;
@@ -41,7 +38,8 @@ macro_rules! more {
             fn prepare(&mut self, text_len: usize) {
                 if text_len >= LONG && self.more.is_none() {
                     self.more = Some(more_powers(&self.table));
-                    crate::low::wipe::traces::<SPILLS_MORE>();
+                    // Once in a connection.
+                    crate::low::depth::wipe_all();
                 }
             }
 
