@@ -105,7 +105,8 @@ fn a_wrong_signature_never_leaves() {
                 // When every signature is wrong, the request fails and says so.
                 faults.say("rule {name='liar', functions=['C_Sign'], signature='flip'}");
                 let error = bench.sign(&key, scheme).unwrap_err();
-                assert!(matches!(error, Error::Backend { .. }), "{error}");
+                let stats = key.stats();
+                assert!(matches!(error, Error::Backend { .. }), "{error}\n{stats}");
                 assert!(error.to_string().contains("does not verify"), "{error}");
                 faults.say("clear");
                 eventually("it signs again", || bench.sign(&key, scheme).is_ok());

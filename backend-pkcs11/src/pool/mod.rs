@@ -150,6 +150,18 @@ impl Pool {
         refused.then(|| self.unavailable("no token answers"))
     }
 
+    /// What was lied to and would wait until its deadline for a token that was found to lie,
+    /// and what it ends with: the same as after a second wrong outcome of its own.
+    fn lied_to(&self, queue: &mut Queue) -> Option<(Vec<Arc<Request>>, Error)> {
+        // Nothing waits then: see `in_vain`.
+        if self.settings.reject_when_down {
+            return None;
+        }
+        let (liar, requests) = queue.lied_to()?;
+        let place = self.places.get(liar)?;
+        Some((requests, self.failure(place, &Reason::WrongSignature)))
+    }
+
     /// Ends a request with an error.
     fn fail(&self, request: &Request, error: Error) {
         request.refuse(error, &self.meter.failed);

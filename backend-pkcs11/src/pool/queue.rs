@@ -69,6 +69,8 @@ pub(super) struct AtPlace {
     pub(super) breaker: Breaker,
     /// Why it is not used, if only a person can put that right: nobody waits for it.
     pub(super) hopeless: Option<Reason>,
+    /// Whether it made something wrong when it was last tried.
+    pub(super) lies: bool,
     next: u64,
     pub(super) workers: BTreeMap<u64, AtWorker>,
     /// Failures since the last success.
@@ -120,6 +122,7 @@ impl Queue {
             leaving: BTreeMap::new(),
             breaker: Breaker::Closed,
             hopeless: None,
+            lies: false,
             next: 0,
             workers: BTreeMap::new(),
             failures: 0,
@@ -287,6 +290,23 @@ impl Queue {
         Some((0, first.hopeless.as_ref()?))
     }
 
+    /// Takes out the requests that got something wrong before, if no place may do better, and
+    /// says which place does not. They have one more chance, and the attempt that found it to
+    /// lie was that. Others wait, as for a token that is lost.
+    pub(super) fn lied_to(&mut self) -> Option<(usize, Vec<Arc<Request>>)> {
+        let liar = self.places.iter().position(|place| place.lies)?;
+        let mut places = self.places.iter();
+        if !places.all(|place| place.lies || place.hopeless.is_some()) {
+            return None;
+        }
+        let wrong = self.waiting.values().filter(|request| request.was_wrong());
+        let wrong: Vec<_> = wrong.cloned().collect();
+        for request in &wrong {
+            self.remove(request.number);
+        }
+        Some((liar, wrong))
+    }
+
     /// Whether every place was tried and found not to answer. One that is to be tried now may
     /// well do so.
     pub(super) fn all_down(&self) -> bool {
@@ -360,6 +380,7 @@ impl AtPlace {
         self.failures = 0;
         self.breaker = Breaker::Closed;
         self.hopeless = None;
+        self.lies = false;
     }
 
     /// Whether `worker` is the one that tries the token.
@@ -462,6 +483,26 @@ mod tests {
         assert_eq!(queue.call(Some(1)), None);
         queue.places[0].breaker = Breaker::Probing;
         assert_eq!(queue.call(Some(1)), Some(1));
+    }
+
+    #[test]
+    fn what_was_lied_to_ends_if_no_place_may_do_better() {
+        let mut queue = Queue::new(Sessions::Fixed(1), 2);
+        let now = Instant::now();
+        for number in [1, 2] {
+            queue.push(Arc::new(Request::new(number, 0, b"", now, now)));
+        }
+        queue.waiting[&2].failed(true);
+        assert!(queue.lied_to().is_none());
+        queue.places[1].lies = true;
+        // It may go to the other, or wait for it.
+        assert!(queue.lied_to().is_none());
+        queue.places[0].hopeless = Some(Reason::NotOurs);
+        let (liar, ended) = queue.lied_to().unwrap();
+        let ended: Vec<_> = ended.iter().map(|request| request.number).collect();
+        assert_eq!((liar, ended, queue.len()), (1, vec![2], 1));
+        queue.places[1].revive();
+        assert!(queue.lied_to().is_none());
     }
 
     #[test]

@@ -102,6 +102,11 @@ impl Request {
         (state.attempts, before)
     }
 
+    /// Whether one of its outcomes was wrong.
+    pub(super) fn was_wrong(&self) -> bool {
+        lock(&self.state).wrong
+    }
+
     /// The place that should not get it, if there is another.
     pub(super) fn avoid(&self) -> Option<usize> {
         lock(&self.state).avoid

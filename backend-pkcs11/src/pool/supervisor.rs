@@ -112,6 +112,7 @@ fn watch(pool: &Arc<Pool>, threads: &mut Vec<JoinHandle<()>>) {
         }
         let in_vain = pool.in_vain(&queue);
         let in_vain = in_vain.map(|error| (queue.drain(), error));
+        let lied_to = pool.lied_to(&mut queue);
         threads.retain(|thread: &JoinHandle<()>| !thread.is_finished());
         for index in 0..queue.places.len() {
             start_threads(pool, &mut queue, index, threads);
@@ -130,7 +131,7 @@ fn watch(pool: &Arc<Pool>, threads: &mut Vec<JoinHandle<()>>) {
         let now: Vec<_> = queue.places.iter().map(AtPlace::now).collect();
         // What follows runs other people's code.
         drop(queue);
-        if let Some((waiting, error)) = in_vain {
+        for (waiting, error) in in_vain.into_iter().chain(lied_to) {
             pool.give_up(waiting, &error);
         }
         counts.into_iter().for_each(Untold::tell);

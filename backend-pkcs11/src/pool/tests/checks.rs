@@ -151,6 +151,21 @@ fn a_token_that_makes_nothing_right_is_tried() {
 }
 
 #[test]
+fn a_token_found_to_lie_ends_what_it_lied_to() {
+    let bench = checked();
+    let script = &bench.scripts[0];
+    *lock(&script.checks.wrong) = usize::MAX;
+    *lock(&script.probes) = vec![Reason::WrongSignature; 1_000_000].into();
+    for _ in 0..2 {
+        // The first outcome of the second request is the third in a row that is wrong: the
+        // token is tried, and that is what the request has for its second.
+        let text = text(wait(bench.submit(b"1").unwrap()));
+        assert!(text.contains("does not verify"), "{text}");
+    }
+    bench.end();
+}
+
+#[test]
 fn a_check_that_panics_fails_one_request() {
     let bench = checked();
     let script = &bench.scripts[0];
