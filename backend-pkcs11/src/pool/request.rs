@@ -8,7 +8,7 @@ use std::time::Instant;
 use crypto_api::{Error, PendingOp};
 
 use super::Handle;
-use crate::meter::Count;
+use crate::meter::{Count, Untold};
 use crate::module::lock;
 
 /// Something to be done, shared between its owner, the queue and a signing thread. Small,
@@ -59,15 +59,19 @@ impl Request {
 
     /// Delivers the outcome, unless one was delivered or nobody waits.
     pub(super) fn finish(&self, outcome: Result<Vec<u8>, Error>) {
-        self.deliver(outcome, None);
+        self.deliver(outcome, || None);
     }
 
     /// Delivers an error, and counts it if it was delivered.
     pub(super) fn refuse(&self, error: Error, count: &Count) {
-        self.deliver(Err(error), Some(count));
+        self.deliver(Err(error), || Some(count.count()));
     }
 
-    fn deliver(&self, outcome: Result<Vec<u8>, Error>, count: Option<&Count>) {
+    fn deliver<'a>(
+        &self,
+        outcome: Result<Vec<u8>, Error>,
+        count: impl FnOnce() -> Option<Untold<'a>>,
+    ) {
         let mut state = lock(&self.state);
         if state.over {
             return;
@@ -76,12 +80,12 @@ impl Request {
         state.outcome = Some(outcome);
         let waker = state.waker.take();
         // Under the lock, so that whoever has the outcome finds it counted.
-        let told = count;
+        let untold = count();
         drop(state);
         // What follows is somebody else's code. If it panics, the thread that serves everybody
         // goes on.
-        if let Some(told) = told {
-            told.add();
+        if let Some(untold) = untold {
+            untold.tell();
         }
         if let Some(waker) = waker {
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
@@ -219,6 +223,12 @@ mod tests {
         };
         request.refuse(error(), &meter.expired);
         assert_eq!(*lock(&look.seen), Some(1));
+        // Also if it does not wait to be woken, but asks all the time.
+        let asking = Request::new(2, 0, b"", now, now);
+        asking.deliver(Err(error()), || {
+            assert!(asking.state.try_lock().is_err());
+            None
+        });
         // Once only.
         request.refuse(error(), &meter.expired);
         assert_eq!(meter.stats(0, Vec::new()).expired, 1);
