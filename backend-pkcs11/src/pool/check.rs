@@ -32,19 +32,6 @@ impl Pool {
     /// Checks what was made, and delivers it or has it made again. Says whether it was found
     /// to be right. Also if nobody waits for it any more: it tells something of the token.
     pub(super) fn check(&self, made: Unchecked) -> bool {
-        let (place, number) = (made.place, made.number);
-        let right = self.judge(made);
-        let mut queue = lock(&self.queue);
-        if let Some(number) = number {
-            queue.checks.under_way.remove(&number);
-        }
-        if let Some(at) = queue.places.get_mut(place).filter(|_| right) {
-            at.failures = 0;
-        }
-        right
-    }
-
-    fn judge(&self, made: Unchecked) -> bool {
         let request = &made.request;
         let Some(place) = self.places.get(made.place) else {
             return false;
@@ -53,20 +40,28 @@ impl Pool {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             place.duty.check(request.job, &request.data, &made.output)
         }));
+        let right = matches!(outcome, Ok(Ok(())));
+        self.is_checked(&made, right);
         match outcome {
             Ok(Ok(())) => {
                 place.meter.done.add();
                 request.finish(Ok(made.output));
-                true
             }
-            Ok(Err(reason)) => {
-                self.made_wrongly(place, &made, &reason);
-                false
-            }
-            Err(_) => {
-                self.fail(request, self.failure(place, &Reason::Panicked));
-                false
-            }
+            Ok(Err(reason)) => self.made_wrongly(place, &made, &reason),
+            Err(_) => self.fail(request, self.failure(place, &Reason::Panicked)),
+        }
+        right
+    }
+
+    /// Takes note that something has been checked. Before its owner has it: what comes of the
+    /// next request would be forgotten with what came before this one.
+    fn is_checked(&self, made: &Unchecked, right: bool) {
+        let mut queue = lock(&self.queue);
+        if let Some(number) = made.number {
+            queue.checks.under_way.remove(&number);
+        }
+        if let Some(at) = queue.places.get_mut(made.place).filter(|_| right) {
+            at.failures = 0;
         }
     }
 

@@ -165,6 +165,42 @@ fn a_token_found_to_lie_ends_what_it_lied_to() {
     bench.end();
 }
 
+/// Looks, when it is woken, at how many failures in a row are known, and what is under check.
+struct Look {
+    pool: Arc<Pool>,
+    seen: Mutex<Option<(u32, usize)>>,
+}
+
+impl Wake for Look {
+    fn wake(self: Arc<Self>) {
+        let queue = lock(&self.pool.queue);
+        let under_way = queue.checks.under_way.len();
+        *lock(&self.seen) = Some((queue.places[0].failures, under_way));
+    }
+}
+
+#[test]
+fn failures_are_forgotten_before_anybody_has_what_is_right() {
+    let bench = checked();
+    let script = &bench.scripts[0];
+    *lock(&script.checks.wrong) = 2;
+    assert!(wait(bench.submit(b"1").unwrap()).is_err());
+    let look = Arc::new(Look {
+        pool: bench.handle.pool.clone(),
+        seen: Mutex::default(),
+    });
+    *lock(&script.hold) = 1;
+    let mut pending = bench.submit_inside(b"2");
+    let waker = Waker::from(look.clone());
+    assert!(pending.poll(&mut Context::from_waker(&waker)).is_pending());
+    assert_eq!(lock(&bench.handle.pool.queue).places[0].failures, 2);
+    script.release_requests();
+    until(|| lock(&look.seen).is_some());
+    assert_eq!(*lock(&look.seen), Some((0, 0)));
+    assert_eq!(wait(pending).unwrap(), b"2");
+    bench.end();
+}
+
 #[test]
 fn a_check_that_panics_fails_one_request() {
     let bench = checked();
