@@ -173,6 +173,13 @@ impl Pool {
         self.watch.notify_one();
     }
 
+    /// Wakes one who waits at the place that [`Queue::call`] has named.
+    fn come(&self, called: Option<usize>) {
+        if let Some(condition) = called.and_then(|place| self.wake.get(place)) {
+            condition.notify_one();
+        }
+    }
+
     /// Wakes whoever waits for a request, at every place: what one of them could not take
     /// another may now.
     fn wake_all(&self) {
@@ -224,9 +231,7 @@ impl Pool {
         queue.watched = true;
         drop(queue);
         self.meter.requests.add();
-        if let Some(condition) = place.and_then(|place| self.wake.get(place)) {
-            condition.notify_one();
-        }
+        self.come(place);
         if supervise {
             self.watch.notify_one();
         }
@@ -253,9 +258,7 @@ impl Pool {
         // It may have looked away while the request was checked.
         self.look(&mut queue);
         drop(queue);
-        if let Some(condition) = called.and_then(|place| self.wake.get(place)) {
-            condition.notify_one();
-        }
+        self.come(called);
     }
 
     /// Whether this is a forked child: the threads are in the parent, and locks may have been

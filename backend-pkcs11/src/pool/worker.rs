@@ -192,8 +192,16 @@ impl Worker {
             if queue.checks.wants_thread() {
                 pool.look(&mut queue);
             }
+            let checks = matches!(task, Task::Check(_));
+            // It leaves room, which one that waits may take meanwhile.
+            let called = if checks && queue.len() > 0 {
+                queue.call(None)
+            } else {
+                None
+            };
             drop(queue);
-            if !matches!(task, Task::Check(_)) {
+            pool.come(called);
+            if !checks {
                 pool.wake_checker.notify_one();
             }
             return Some(task);

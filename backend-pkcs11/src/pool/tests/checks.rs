@@ -73,6 +73,36 @@ fn a_session_goes_on_while_what_it_made_is_checked() {
 }
 
 #[test]
+fn who_checks_leaves_room_for_one_that_waits() {
+    let bench = start(
+        Settings {
+            sessions: Sessions::Adaptive { min: 1, max: 64 },
+            ..settings()
+        },
+        1,
+    );
+    bench.warm_up(4);
+    let script = &bench.scripts[0];
+    // One may go in, and the others have nothing to do.
+    lock(&script.failures).push_back(call(sys::CKR_SESSION_COUNT));
+    wait(bench.submit(b"").unwrap()).unwrap();
+    until(|| bench.stats().places[0].width == 1 && bench.idle() == [4]);
+    script.checks.are_made.store(true, SeqCst);
+    let before = script.performed.load(SeqCst);
+    *lock(&script.hold) = 1;
+    let first = bench.submit_inside(b"1");
+    let second = bench.submit(b"2").unwrap();
+    *lock(&script.checks.hold) = 2;
+    script.release_requests();
+    // There is no thread that only checks, so who made the first does.
+    until(|| script.performed.load(SeqCst) == before + 2);
+    release(&bench);
+    assert_eq!(wait(first).unwrap(), b"1");
+    assert_eq!(wait(second).unwrap(), b"2");
+    bench.end();
+}
+
+#[test]
 fn nobody_is_woken_to_check_when_nothing_waits() {
     let bench = start(settings(), 1);
     bench.scripts[0].checks.are_made.store(true, SeqCst);
