@@ -45,6 +45,8 @@ struct Script {
     /// How many of the next requests, and of the next probes, panic.
     panics: Mutex<usize>,
     probe_panics: Mutex<usize>,
+    /// Whether the next probe panics with a [`Bomb`].
+    probe_bomb: AtomicBool,
     inside: AtomicUsize,
     performed: AtomicUsize,
     checks: Checks,
@@ -84,6 +86,15 @@ fn fall(panics: &Mutex<usize>) {
         *left -= 1;
         drop(left);
         panic!("a test's token panics");
+    }
+}
+
+/// What a panic carries that ends the thread which has caught it.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("what a test's panic carries");
     }
 }
 
@@ -137,6 +148,9 @@ impl Duty for Scripted {
     fn probe(&self, _: &Seat<'_>, _: &mut [u8]) -> Result<(), Reason> {
         stay(&self.0.hold_probes, &self.0.probes_released);
         fall(&self.0.probe_panics);
+        if self.0.probe_bomb.swap(false, SeqCst) {
+            std::panic::panic_any(Bomb);
+        }
         match lock(&self.0.probes).pop_front() {
             Some(reason) => Err(reason),
             None => Ok(()),
@@ -595,6 +609,27 @@ fn what_panics_takes_nobody_along() {
     assert_eq!((place.done, stats.failed), (4, 1), "{stats}");
     // The session of the one that panicked was closed.
     assert_eq!(place.sessions, 1);
+    bench.end();
+}
+
+#[test]
+fn what_a_thread_leaves_when_it_ends_another_takes_up() {
+    let settings = Settings {
+        sessions: Sessions::Fixed(2),
+        ..settings()
+    };
+    let bench = start(settings, 1);
+    bench.warm_up(2);
+    let script = &bench.scripts[0];
+    *lock(&script.hold_probes) = 1;
+    script.probe_bomb.store(true, SeqCst);
+    lock(&script.failures).push_back(call(sys::CKR_DEVICE_ERROR));
+    let pending = bench.submit(b"1").unwrap();
+    until(|| bench.stats().places[0].outages == 1 && bench.idle() == [1]);
+    // The other has looked, and waits for whoever tries the token.
+    std::thread::sleep(Duration::from_millis(50));
+    script.release();
+    assert_eq!(wait(pending).unwrap(), b"1");
     bench.end();
 }
 

@@ -69,6 +69,8 @@ impl Drop for Leaving<'_> {
         let request = at.and_then(|at| at.ended(*number, Instant::now()));
         pool.look(&mut queue);
         drop(queue);
+        // For the room it had, or to try the token in its place.
+        pool.wake_all();
         if let (Some(request), Some(place)) = (request, pool.places.get(*place)) {
             pool.fail(&request, pool.failure(place, &Reason::Panicked));
         }
