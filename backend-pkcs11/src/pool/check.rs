@@ -108,6 +108,8 @@ impl Leaving<'_> {
     fn settle(&self, queue: &mut Queue) {
         queue.threads -= 1;
         queue.checks.threads -= 1;
+        // Another has to go on with what waits.
+        queue.checks.behind |= !queue.checks.waiting.is_empty();
         self.0.look(queue);
     }
 }

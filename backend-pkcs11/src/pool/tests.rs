@@ -45,8 +45,8 @@ struct Script {
     /// How many of the next requests, and of the next probes, panic.
     panics: Mutex<usize>,
     probe_panics: Mutex<usize>,
-    /// Whether the next probe panics with a [`Bomb`].
-    probe_bomb: AtomicBool,
+    /// How many of the next probes panic with a [`Bomb`].
+    probe_bombs: Mutex<usize>,
     inside: AtomicUsize,
     performed: AtomicUsize,
     checks: Checks,
@@ -64,6 +64,8 @@ struct Checks {
     /// How many of the next find it wrong, and how many of those after them panic.
     wrong: Mutex<usize>,
     panics: Mutex<usize>,
+    /// The same with a [`Bomb`].
+    bombs: Mutex<usize>,
 }
 
 impl Script {
@@ -95,6 +97,16 @@ struct Bomb;
 impl Drop for Bomb {
     fn drop(&mut self) {
         panic!("what a test's panic carries");
+    }
+}
+
+/// Panics with it, if it is one of those that should.
+fn burst(bombs: &Mutex<usize>) {
+    let mut left = lock(bombs);
+    if *left > 0 {
+        *left -= 1;
+        drop(left);
+        std::panic::panic_any(Bomb);
     }
 }
 
@@ -142,15 +154,14 @@ impl Duty for Scripted {
         }
         drop(wrong);
         fall(&checks.panics);
+        burst(&checks.bombs);
         Ok(())
     }
 
     fn probe(&self, _: &Seat<'_>, _: &mut [u8]) -> Result<(), Reason> {
         stay(&self.0.hold_probes, &self.0.probes_released);
         fall(&self.0.probe_panics);
-        if self.0.probe_bomb.swap(false, SeqCst) {
-            std::panic::panic_any(Bomb);
-        }
+        burst(&self.0.probe_bombs);
         match lock(&self.0.probes).pop_front() {
             Some(reason) => Err(reason),
             None => Ok(()),
@@ -622,7 +633,7 @@ fn what_a_thread_leaves_when_it_ends_another_takes_up() {
     bench.warm_up(2);
     let script = &bench.scripts[0];
     *lock(&script.hold_probes) = 1;
-    script.probe_bomb.store(true, SeqCst);
+    *lock(&script.probe_bombs) = 1;
     lock(&script.failures).push_back(call(sys::CKR_DEVICE_ERROR));
     let pending = bench.submit(b"1").unwrap();
     until(|| bench.stats().places[0].outages == 1 && bench.idle() == [1]);

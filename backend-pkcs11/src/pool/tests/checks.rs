@@ -245,6 +245,30 @@ fn a_check_that_panics_fails_one_request() {
 }
 
 #[test]
+fn what_waits_for_threads_that_check_and_end_is_checked() {
+    let bench = checked();
+    let script = &bench.scripts[0];
+    *lock(&script.checks.hold) = usize::MAX;
+    *lock(&script.hold) = 1;
+    let mut pending = vec![bench.submit_inside(b"1")];
+    let more = checkers(&bench) + 3;
+    pending.extend((0..more).map(|_| bench.submit(b"1").unwrap()));
+    script.release_requests();
+    // Each of them has one, the thread that made them has the last, and the others wait.
+    until(|| {
+        let all = lock(&bench.handle.pool.queue).checks.under_way.len() == 1 + more;
+        all && script.checks.inside.load(SeqCst) == checkers(&bench) + 1
+    });
+    let held = script.checks.inside.load(SeqCst);
+    assert!(held < 1 + more);
+    *lock(&script.checks.bombs) = held;
+    release(&bench);
+    let outcomes = pending.into_iter().map(wait);
+    assert_eq!(outcomes.filter(Result::is_err).count(), held);
+    bench.end();
+}
+
+#[test]
 fn what_is_being_checked_when_the_key_is_closed_is_delivered() {
     let bench = checked();
     let script = &bench.scripts[0];
