@@ -13,7 +13,7 @@ use std::{
 };
 
 use backend_pkcs11::Sessions;
-use common::{Faults, bench_within, eventually, threads};
+use common::{Faults, bench_within, eventually, most_threads, threads};
 use crypto_api::SignatureScheme;
 use test_tokens::Key;
 
@@ -171,9 +171,8 @@ fn random_faults() {
                 bench.sign(&key, ECDSA).unwrap();
             }
             // The system still counts a thread for a moment after it has been joined.
-            // Eight sign, and as many as there are processors check.
-            let most = 8 + std::thread::available_parallelism().unwrap().get();
-            eventually("no thread too many", || threads() <= before + most);
+            let most = before + most_threads(8);
+            eventually("no thread too many", || threads() <= most);
             key.close();
             assert_eq!(faults.count("sessions open"), 0);
             eventually("its threads are gone", || threads() < before);

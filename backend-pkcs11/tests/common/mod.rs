@@ -272,6 +272,12 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// The most threads that sign with so many sessions, and that check what they make: of these
+/// there are as many as processors.
+pub(crate) fn most_threads(sessions: usize) -> usize {
+    sessions + thread::available_parallelism().unwrap().get()
+}
+
 /// How many threads this process has.
 pub(crate) fn threads() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
