@@ -67,10 +67,10 @@ pub(super) struct AtPlace {
     /// and since when.
     pub(super) leaving: BTreeMap<u64, Instant>,
     pub(super) breaker: Breaker,
-    /// Why it is not used, if only a person can put that right: nobody waits for it.
-    pub(super) hopeless: Option<Reason>,
-    /// Whether it made something wrong when it was last tried.
-    pub(super) lies: bool,
+    /// What was found when it was last tried, if it was not in order.
+    pub(super) trouble: Option<Reason>,
+    /// Whether only a person can put that right: nobody waits for it.
+    pub(super) hopeless: bool,
     next: u64,
     pub(super) workers: BTreeMap<u64, AtWorker>,
     /// Failures since the last success.
@@ -121,8 +121,8 @@ impl Queue {
             hanging: 0,
             leaving: BTreeMap::new(),
             breaker: Breaker::Closed,
-            hopeless: None,
-            lies: false,
+            trouble: None,
+            hopeless: false,
             next: 0,
             workers: BTreeMap::new(),
             failures: 0,
@@ -278,25 +278,25 @@ impl Queue {
     /// Whether a place other than `place` is used, or will be as soon as it answers.
     pub(super) fn hope_elsewhere(&self, place: usize) -> bool {
         let mut places = self.places.iter().enumerate();
-        places.any(|(at, other)| at != place && other.hopeless.is_none())
+        places.any(|(at, other)| at != place && !other.hopeless)
     }
 
     /// If no place will be used before a person has seen to it: the first, and why.
     pub(super) fn hopeless(&self) -> Option<(usize, &Reason)> {
-        if self.places.iter().any(|place| place.hopeless.is_none()) {
+        if !self.places.iter().all(|place| place.hopeless) {
             return None;
         }
         let first = self.places.first()?;
-        Some((0, first.hopeless.as_ref()?))
+        Some((0, first.trouble.as_ref()?))
     }
 
     /// Takes out the requests that got something wrong before, if no place may do better, and
     /// says which place does not. They have one more chance, and the attempt that found it to
     /// lie was that. Others wait, as for a token that is lost.
     pub(super) fn lied_to(&mut self) -> Option<(usize, Vec<Arc<Request>>)> {
-        let liar = self.places.iter().position(|place| place.lies)?;
+        let liar = self.places.iter().position(AtPlace::lies)?;
         let mut places = self.places.iter();
-        if !places.all(|place| place.lies || place.hopeless.is_some()) {
+        if !places.all(|place| place.lies() || place.hopeless) {
             return None;
         }
         let wrong = self.waiting.values().filter(|request| request.was_wrong());
@@ -307,12 +307,10 @@ impl Queue {
         Some((liar, wrong))
     }
 
-    /// Whether every place was tried and found not to answer. One that is to be tried now may
-    /// well do so.
+    /// Whether every place was tried and found not to answer. One that is to be tried for the
+    /// first time may well do so.
     pub(super) fn all_down(&self) -> bool {
-        let now = Instant::now();
-        let mut places = self.places.iter();
-        places.all(|place| matches!(place.breaker, Breaker::Open(until) if until > now))
+        self.places.iter().all(|place| place.trouble.is_some())
     }
 
     /// Calls a thread for a request, which the caller has to wake: at the place that has the
@@ -379,8 +377,13 @@ impl AtPlace {
     pub(super) fn revive(&mut self) {
         self.failures = 0;
         self.breaker = Breaker::Closed;
-        self.hopeless = None;
-        self.lies = false;
+        self.trouble = None;
+        self.hopeless = false;
+    }
+
+    /// Whether it made something wrong when it was last tried.
+    fn lies(&self) -> bool {
+        self.trouble == Some(Reason::WrongSignature)
     }
 
     /// Whether `worker` is the one that tries the token.
@@ -494,10 +497,10 @@ mod tests {
         }
         queue.waiting[&2].failed(true);
         assert!(queue.lied_to().is_none());
-        queue.places[1].lies = true;
+        queue.places[1].trouble = Some(Reason::WrongSignature);
         // It may go to the other, or wait for it.
         assert!(queue.lied_to().is_none());
-        queue.places[0].hopeless = Some(Reason::NotOurs);
+        queue.places[0].hopeless = true;
         let (liar, ended) = queue.lied_to().unwrap();
         let ended: Vec<_> = ended.iter().map(|request| request.number).collect();
         assert_eq!((liar, ended, queue.len()), (1, vec![2], 1));

@@ -219,6 +219,7 @@ fn inspect(
         // It was the one that tried the token; or several hang in a row, and more would.
         if state.request.is_none() || at.failures >= 3 && at.breaker == Breaker::Closed {
             at.breaker = Breaker::Open(now + hang_limit);
+            at.trouble.get_or_insert(Reason::Hanging(at.hanging));
         }
         stuck.push((index, state.request));
     }

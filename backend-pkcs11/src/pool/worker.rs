@@ -178,10 +178,9 @@ impl Worker {
                     _ => pool.settings.retry_interval,
                 };
                 at.breaker = Breaker::Open(Instant::now() + pause);
-                at.lies = reason == Reason::WrongSignature;
                 // Waiting does not help where a person has to.
-                let hopeless = reason.class(&pool.profile) == Class::Caller;
-                at.hopeless = hopeless.then_some(reason);
+                at.hopeless = reason.class(&pool.profile) == Class::Caller;
+                at.trouble = Some(reason);
                 // It ends what waits in vain.
                 pool.look(&mut queue);
             }
