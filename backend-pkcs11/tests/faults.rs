@@ -387,6 +387,9 @@ fn storms_are_survived() {
             .open()
             .unwrap();
         let mut faults = bench.control();
+        // One that signs is there, and who listens to the control.
+        bench.sign(&key, ECDSA).unwrap();
+        assert!(faults.count("calls C_Sign") > 0);
         let before = threads();
         let tally = bench.load(&key, ECDSA, 8, || {
             for codes in [
