@@ -57,10 +57,16 @@ fn a_stall_that_ends_is_over_at_once() {
         ..settings()
     };
     let bench = start(settings, 1);
-    *lock(&bench.scripts[0].hold) = 4;
-    let held: Vec<_> = (0..4).map(|_| bench.submit(b"1").unwrap()).collect();
-    until(|| bench.inside() == 4);
-    until(|| bench.stats().places[0].abandoned == 4);
+    // Also what another thread does again, while the last of the four is not given up yet: one
+    // that was done meanwhile would tell that the token answers.
+    *lock(&bench.scripts[0].hold) = usize::MAX;
+    let held: Vec<_> = (0..4)
+        .map(|_| {
+            std::thread::sleep(Duration::from_millis(40));
+            bench.submit_inside(b"1")
+        })
+        .collect();
+    until(|| bench.stats().places[0].abandoned >= 4);
     assert!(!bench.handle.pool.busy().up);
     std::thread::sleep(limit * 3 / 10);
     bench.scripts[0].release();
