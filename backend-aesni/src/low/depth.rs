@@ -27,7 +27,7 @@ const MARGIN: usize = 128;
 pub(crate) struct Depth {
     /// Bytes to wipe, a multiple of [`wipe::UNIT`] of [`MOST`] at the most; or `MEASURED`.
     wiped: AtomicU32,
-    /// The most that was seen while it was measured.
+    /// One more than the most that was seen while it was measured, or zero.
     seen: AtomicU32,
 }
 
@@ -64,8 +64,7 @@ impl Depth {
     #[cold]
     fn see(&self, bytes: usize) {
         if MEASURING.get() {
-            // Some functions need no more of the stack than their caller's address does.
-            self.seen.fetch_max(bytes.max(1) as u32, Relaxed);
+            self.seen.fetch_max(1 + bytes as u32, Relaxed);
         }
     }
 
@@ -136,9 +135,9 @@ impl Depths {
             }
         }
         for (seen, depth) in seen.into_iter().zip(self.each()) {
-            let bytes = match seen {
-                0 => MOST,
-                _ => (seen as usize + MARGIN)
+            let bytes = match seen.checked_sub(1) {
+                None => MOST,
+                Some(seen) => (seen as usize + MARGIN)
                     .next_multiple_of(wipe::UNIT)
                     .min(MOST),
             };
@@ -234,7 +233,7 @@ mod tests {
             } else {
                 bytes
             };
-            let bytes = bytes - bytes % 64;
+            let bytes = bytes - 16;
             assert!(
                 (bytes + MARGIN..most + MARGIN + 512).contains(&depth),
                 "{bytes}: {depth}"

@@ -3,10 +3,10 @@
 use core::arch::asm;
 
 /// The stack is wiped in pieces of so many bytes.
-pub(crate) const UNIT: usize = 128;
+pub(crate) const UNIT: usize = 64;
 
 /// The most bytes of stack that take no steps of their own for the pages that they lie in.
-pub(crate) const PAGE: usize = 4096 - UNIT;
+pub(crate) const PAGE: usize = 4096 - 128;
 
 /// Overwrites what a kernel that has just returned left behind: the vector registers, and
 /// `bytes` of the stack below the caller's frame, a multiple of [`UNIT`] up to `N`, where it
@@ -23,16 +23,14 @@ pub(crate) fn traces<const N: usize>(bytes: usize) {
     if std::is_x86_feature_detected!("avx") {
         let end = space.as_mut_ptr().cast::<u8>().wrapping_add(N);
         // The C library's function begins too slowly for what comes after each short record.
-        // SAFETY: writes the last `bytes` of `space`, 128 at a time.
+        // SAFETY: writes the last `bytes` of `space`, `UNIT` at a time.
         unsafe {
             asm!(
                 "vpxor xmm0, xmm0, xmm0",
                 "2:",
                 "vmovdqu [{at}], ymm0",
                 "vmovdqu [{at} + 32], ymm0",
-                "vmovdqu [{at} + 64], ymm0",
-                "vmovdqu [{at} + 96], ymm0",
-                "add {at}, 128",
+                "add {at}, 64",
                 "cmp {at}, {end}",
                 "jne 2b",
                 at = inout(reg) end.wrapping_sub(bytes) => _,
@@ -79,7 +77,7 @@ pub(crate) fn paint<const N: usize>() {
 #[cold]
 #[inline(never)]
 pub(crate) fn used<const N: usize>() -> usize {
-    const PIECE: usize = 64;
+    const PIECE: usize = 16;
     let mut space = core::mem::MaybeUninit::<[u8; N]>::uninit();
     #[cfg(target_arch = "x86_64")]
     super::memcheck::define(space.as_mut_ptr().cast(), N);
