@@ -16,6 +16,8 @@ use crate::trial::{self, Measured};
 ///
 /// What other backends add to these makes a provider:
 /// the `suites` of a [`CryptoProvider`](crypto_api::CryptoProvider) are replaced by these.
+///
+/// The first call in a process tries each of them, which takes a millisecond or two a suite.
 pub fn suites() -> Vec<Suite> {
     let mut best: Vec<Suite> = Vec::new();
     for candidate in candidates() {

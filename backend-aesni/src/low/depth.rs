@@ -15,7 +15,7 @@ use super::wipe;
 pub(crate) const MOST: usize = if cfg!(debug_assertions) {
     128 * 1024
 } else {
-    24 * 1024
+    20 * 1024
 };
 
 /// What is wiped beyond what was seen: frames whose contents are aligned begin up to 63 bytes

@@ -78,6 +78,8 @@ pub(crate) fn paint<const N: usize>() {
 #[inline(never)]
 pub(crate) fn used<const N: usize>() -> usize {
     const PIECE: usize = 16;
+    const BLOCK: usize = 512;
+    const { assert!(N.is_multiple_of(BLOCK)) };
     let mut space = core::mem::MaybeUninit::<[u8; N]>::uninit();
     #[cfg(target_arch = "x86_64")]
     super::memcheck::define(space.as_mut_ptr().cast(), N);
@@ -92,13 +94,17 @@ pub(crate) fn used<const N: usize>() -> usize {
         zeros <= 8 && piece.iter().all(|byte| [PAINT, 0].contains(byte))
     };
     let is_painted = |piece: &&[u8; PIECE]| **piece == [PAINT; PIECE] || is_probed(piece);
-    let pieces = bytes.as_chunks().0;
-    let untouched = pieces.iter().take_while(is_painted).count();
+    let clean = |bytes: &[u8]| bytes.as_chunks().0.iter().take_while(is_painted).count() * PIECE;
+    // Most of it at once, for this is done often.
+    let blocks = bytes.as_chunks::<BLOCK>().0.iter();
+    let is_clean = |block: &&[u8; BLOCK]| **block == [PAINT; BLOCK] || clean(&block[..]) == BLOCK;
+    let blocks = BLOCK * blocks.take_while(is_clean).count();
+    let untouched = blocks + bytes.get(blocks..).map_or(0, clean);
     bytes.fill(0);
     // SAFETY: reads nothing but a pointer, as in `paint`.
     unsafe { asm!("/* {0} */", in(reg) bytes.as_ptr(), options(nostack, preserves_flags)) };
     traces::<UNIT>(UNIT);
-    N - PIECE * untouched
+    N - untouched
 }
 
 /// Overwrites bytes with zeros, however wide the stores: a byte at a time, as the `zeroize`
