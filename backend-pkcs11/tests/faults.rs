@@ -4,17 +4,16 @@ mod common;
 
 use std::{
     fs,
-    process::Command,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
     time::{Duration, Instant},
 };
 
-use backend_pkcs11::{Load, OpenError, Pin, PinError, Pkcs11Key, Profile, Reason, Sessions};
-use common::{Bench, Faults, bench, eventually, most_threads, threads};
+use backend_pkcs11::{Load, Pkcs11Key, Profile, Reason, Sessions};
+use common::{Faults, bench, eventually, most_threads, threads};
 use crypto_api::{Error, Op, SignatureScheme as S, SigningKey};
-use test_tokens::{Key, PIN};
+use test_tokens::Key;
 
 const P256: &[Key] = &[Key::P256];
 const ECDSA: S = S::ECDSA_SECP256R1_SHA256;
@@ -430,77 +429,6 @@ fn storms_are_survived() {
     });
 }
 
-fn pin_refused(result: Result<Pkcs11Key, OpenError>) -> PinError {
-    match result.map(drop).unwrap_err().reason() {
-        Reason::Pin(error) => error.clone(),
-        other => panic!("{other}"),
-    }
-}
-
-#[test]
-fn the_last_try_of_a_pin_is_left_to_people() {
-    let script = "pin = { tries = 3, failed = 2 }";
-    bench(
-        "the_last_try_of_a_pin_is_left_to_people",
-        P256,
-        script,
-        |bench| {
-            let error = pin_refused(bench.builder(Key::P256).open());
-            println!("{error}");
-            let mut faults = bench.control();
-            assert_eq!(faults.count("calls C_Login"), 0);
-            // A locked one is not tried either.
-            faults.say("set pin={tries=3, failed=3}");
-            let locked = pin_refused(bench.builder(Key::P256).open());
-            println!("{locked}");
-            assert_ne!(error, locked);
-            assert_eq!(faults.count("calls C_Login"), 0);
-            faults.say("set pin={tries=3, failed=1}");
-            bench.builder(Key::P256).open().unwrap().close();
-        },
-    );
-}
-
-#[test]
-fn a_refused_pin_is_not_tried_again() {
-    let script = "pin = { tries = 10 }";
-    bench("a_refused_pin_is_not_tried_again", P256, script, |bench| {
-        let key = bench.builder(Key::P256).open().unwrap();
-        let mut faults = bench.control();
-        let wrong = bench
-            .uri(Key::P256)
-            .replace("pin-value=1234", "pin-value=4321");
-        // The PIN was changed behind the program's back, and the login is gone.
-        faults.say("rule {name='changed', functions=['C_Login'], codes=['CKR_PIN_INCORRECT']}");
-        let logins = faults.count("calls C_Login");
-        faults.say("lose-sessions");
-        for _ in 0..5 {
-            let error = bench.sign(&key, ECDSA).unwrap_err();
-            // It is told at once, and not that the time is over.
-            assert!(error.to_string().contains("PIN"), "{error}");
-            assert!(!error.to_string().contains("1234"), "{error}");
-        }
-        eventually("it is down", || key.load() == Load::Down);
-        thread::sleep(Duration::from_millis(300));
-        let stats = key.stats();
-        assert_eq!(faults.count("calls C_Login"), logins + 1, "{stats}");
-        assert_eq!((stats.expired, stats.failed + stats.rejected), (0, 5));
-        let place = &stats.places[0];
-        assert!(!place.up, "{stats}");
-        let codes: Vec<_> = place.codes.iter().collect();
-        let incorrect = codes
-            .iter()
-            .filter(|(code, _)| code.name() == Some("CKR_PIN_INCORRECT"));
-        let incorrect: u64 = incorrect.map(|(_, count)| **count).sum();
-        assert_eq!(incorrect, 1, "{codes:?}");
-        key.close();
-        let error = Pkcs11Key::builder(wrong, &bench.provider)
-            .open()
-            .unwrap_err();
-        assert!(!error.to_string().contains("4321"), "{error}");
-    });
-}
-
 #[test]
 fn another_token_takes_over() {
     bench("another_token_takes_over", P256, "", |bench| {
@@ -678,61 +606,6 @@ fn one_library_under_two_names_is_one_module() {
         second.close();
         assert_eq!(faults.count("calls C_Initialize"), 1);
         assert_eq!(faults.count("calls C_Finalize"), 1);
-    });
-}
-
-/// Changes the PIN in the token, as its keeper does: from another process.
-fn change_pin(bench: &Bench, old: &str, new: &str) {
-    let output = Command::new("pkcs11-tool")
-        .arg("--module")
-        .arg(&bench.token.module)
-        .args([
-            "--token-label",
-            &bench.token.label,
-            "--login",
-            "--change-pin",
-        ])
-        .args(["--pin", old, "--new-pin", new])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-}
-
-#[test]
-fn a_changed_pin_is_read_anew() {
-    bench("a_changed_pin_is_read_anew", P256, "", |bench| {
-        let file = bench.dir.join("pin");
-        fs::write(&file, PIN).unwrap();
-        let uri = bench
-            .uri(Key::P256)
-            .replace(&format!("pin-value={PIN}&"), "");
-        let builder = Pkcs11Key::builder(uri, &bench.provider).pin(Pin::file(&file));
-        let key = builder.open().unwrap();
-        let mut faults = bench.control();
-        let up = |key: &Pkcs11Key| key.stats().places[0].up;
-
-        // The file first, or soon enough: nobody notices.
-        change_pin(&bench, PIN, "second-98431");
-        fs::write(&file, "second-98431").unwrap();
-        faults.say("poison");
-        bench.sign(&key, ECDSA).unwrap();
-        assert_eq!(faults.count("initialized times"), 2);
-        assert_eq!(key.stats().failed, 0);
-
-        // The file late: an error until then, and one wrong try at the token.
-        change_pin(&bench, "second-98431", "third-98431");
-        let logins = faults.count("calls C_Login");
-        faults.say("poison");
-        let error = bench.sign(&key, ECDSA).unwrap_err().to_string();
-        assert!(error.contains("PIN"), "{error}");
-        eventually("it is down", || !up(&key));
-        thread::sleep(Duration::from_millis(1500));
-        assert_eq!(faults.count("calls C_Login"), logins + 1, "{}", key.stats());
-        assert!(!up(&key));
-        fs::write(&file, "third-98431\n").unwrap();
-        eventually("it is up", || up(&key));
-        bench.sign(&key, ECDSA).unwrap();
-        key.close();
     });
 }
 
