@@ -45,7 +45,7 @@ fn sample(aead: &dyn RecordAead) -> Result<Vec<u8>, Error> {
     let mut all = LENGTHS.map(|len| vec![0; Form::Typed.sealed_len(len, aead.tag_len())]);
     let mut one_by_one = Vec::new();
     for ((sequence, text), out) in (0..).zip(&texts).zip(&mut all) {
-        sealer.seal(&mut Form::Typed.record(text, sequence, out))?;
+        sealer.seal(&mut Form::Typed.record(text, sequence, &HEADER, out))?;
         one_by_one.extend_from_slice(out);
         let len = opener.open(sequence, &HEADER, out)?;
         let opened = out.get(..len).and_then(|opened| opened.split_last());
@@ -56,13 +56,13 @@ fn sample(aead: &dyn RecordAead) -> Result<Vec<u8>, Error> {
     let mut batch: Vec<_> = (0..)
         .zip(&texts)
         .zip(&mut all)
-        .map(|((sequence, text), out)| Form::Typed.record(text, sequence, out))
+        .map(|((sequence, text), out)| Form::Typed.record(text, sequence, &HEADER, out))
         .collect();
     sealer.seal_batch(&mut batch)?;
     if all.concat() != one_by_one {
         return Err(Error::BadTag);
     }
-    let mut batch = to_open(&mut all);
+    let mut batch = to_open(&mut all, &HEADER);
     let mut done = 0;
     while let Some(rest) = batch.get_mut(done..).filter(|rest| !rest.is_empty()) {
         done += opener.open_batch(rest)?.max(1);
@@ -83,7 +83,7 @@ pub(crate) trait Measured: Send + Sync {
     /// Finds out how much of the stack is to be wiped after each operation.
     ///
     /// # Errors
-    /// When the kernel does not open what it sealed, or opens something else.
+    /// When the kernel refuses what it sealed, or opens what is forged.
     fn measure(&self) -> Result<(), Error>;
 
     /// What was found out.
@@ -92,27 +92,21 @@ pub(crate) trait Measured: Send + Sync {
 }
 
 impl<K: Kernel> Measured for Aead<K> {
-    #[cfg(test)]
-    fn depths(&self) -> &'static depth::Depths {
-        K::depths()
-    }
-
     fn measure(&self) -> Result<(), Error> {
-        let mut outcome = Ok(());
         // Before what is measured: allocating takes stack, too.
-        let begin = || (Box::new(K::blank(self.0)), Subject::new(self));
+        let begin = || Ok((Box::new(K::blank(self.0)), Subject::new(self)?));
         K::depths().measure(begin, |(kernel, subject)| {
             if let Some(key) = KEY.get(..K::Key::LEN).and_then(K::Key::of) {
                 depth::prepare();
                 kernel.set_key(key);
             }
-            let done = match subject {
-                Ok(subject) => subject.exercise(),
-                Err(error) => Err(error.clone()),
-            };
-            outcome = outcome.clone().and(done);
-        });
-        outcome
+            subject.exercise()
+        })
+    }
+
+    #[cfg(test)]
+    fn depths(&self) -> &'static depth::Depths {
+        K::depths()
     }
 }
 
@@ -160,11 +154,17 @@ impl Form {
         len + self.trailer().len() + tag_len
     }
 
-    fn record<'a>(self, pieces: &'a Pieces, sequence: u64, out: &'a mut [u8]) -> SealRecord<'a> {
+    fn record<'a>(
+        self,
+        pieces: &'a Pieces,
+        sequence: u64,
+        aad: &'a [u8],
+        out: &'a mut [u8],
+    ) -> SealRecord<'a> {
         let (text, pieces) = pieces;
         SealRecord {
             sequence,
-            aad: &HEADER,
+            aad,
             payload: match self {
                 Self::Typed | Self::Plain => (*text).into(),
                 Self::Padded => Payload::from_slices(pieces),
@@ -187,6 +187,7 @@ struct Subject {
     sealer: Box<dyn RecordSealer>,
     opener: Box<dyn RecordOpener>,
     tag_len: usize,
+    aad: &'static [u8],
 }
 
 impl Subject {
@@ -196,9 +197,13 @@ impl Subject {
             sealer: aead.sealer(key, &[0xc3; NONCE_LEN])?,
             opener: aead.opener(key, &[0xc3; NONCE_LEN])?,
             tag_len: aead.tag_len(),
+            aad: &HEADER,
         };
-        // What the first long record makes of a key is wiped apart.
-        subject.record(Form::Typed, 0, TEXT_MAX, Tag::Right)?;
+        // What the first long record makes of a key is wiped apart, and so is the memory that
+        // the second short one of a row is given.
+        for (sequence, len) in [(0, TEXT_MAX), (1, 1), (2, 1)] {
+            subject.record(Form::Typed, sequence, len, Tag::Right)?;
+        }
         Ok(subject)
     }
 
@@ -225,11 +230,21 @@ impl Subject {
                 }
             }
         }
-        for count in [2, 3, 9, 17] {
+        for count in [1, 2, 3, 9, 17] {
             for len in [0, 16, 100, 300, 700, 1400] {
                 self.batch(&vec![len; count])?;
             }
         }
+        // No header of TLS, but the interface takes any.
+        for aad in [0, 17, 45] {
+            self.aad = TEXT.get(..aad).unwrap_or_default();
+            for len in [0, 100, 700] {
+                self.record(Form::Typed, 0, len, Tag::Wrong)?;
+                self.record(Form::Typed, 0, len, Tag::Right)?;
+                self.batch(&[len; 3])?;
+            }
+        }
+        self.aad = &HEADER;
         self.batch(&[TEXT_MAX; 2])?;
         self.batch(&LENGTHS)
     }
@@ -238,40 +253,43 @@ impl Subject {
     fn record(&mut self, form: Form, sequence: u64, len: usize, tag: Tag) -> Result<(), Error> {
         let text = pieces(len);
         let mut out = vec![0; form.sealed_len(len, self.tag_len)];
-        let mut record = form.record(&text, sequence, &mut out);
+        let mut record = form.record(&text, sequence, self.aad, &mut out);
         depth::prepare();
         self.sealer.seal(&mut record)?;
         if let (Tag::Wrong, Some(last)) = (tag, out.last_mut()) {
             *last ^= 1;
         }
         depth::prepare();
-        match (tag, self.opener.open(sequence, &HEADER, &mut out)) {
+        match (tag, self.opener.open(sequence, self.aad, &mut out)) {
             (Tag::Right, Ok(_)) | (Tag::Wrong, Err(Error::BadTag)) => Ok(()),
             _ => Err(Error::BadTag),
         }
     }
 
-    /// Seals a batch in each form, and opens it up to its end, to its middle, and not at all.
+    /// Seals a batch in each form, and opens it: as it should be, and with a forgery at its
+    /// begin, in its middle and at its end.
     fn batch(&mut self, lens: &[usize]) -> Result<(), Error> {
         let texts: Vec<_> = lens.iter().map(|len| pieces(*len)).collect();
-        let mut all = Vec::new();
-        for form in FORMS {
+        let middle = lens.len() / 2;
+        for (form, forged) in [
+            (Form::Typed, lens.len()),
+            (Form::Typed, middle),
+            (Form::Plain, lens.len() - 1),
+            (Form::Padded, 0),
+        ] {
             let sealed = |len: &usize| vec![0; form.sealed_len(*len, self.tag_len)];
-            all = lens.iter().map(sealed).collect();
+            let mut all: Vec<_> = lens.iter().map(sealed).collect();
             let mut records: Vec<_> = (0..)
                 .zip(&texts)
                 .zip(&mut all)
-                .map(|((sequence, text), out)| form.record(text, sequence, out))
+                .map(|((sequence, text), out)| form.record(text, sequence, self.aad, out))
                 .collect();
             depth::prepare();
             self.sealer.seal_batch(&mut records)?;
-        }
-        for forged in [0, lens.len() / 2, lens.len()] {
-            let mut all = all.clone();
             if let Some(last) = all.get_mut(forged).and_then(|record| record.last_mut()) {
                 *last ^= 1;
             }
-            let mut records = to_open(&mut all);
+            let mut records = to_open(&mut all, self.aad);
             depth::prepare();
             let opened = self.opener.open_batch(&mut records);
             if matches!(opened, Ok(count) if count > forged) {
@@ -296,10 +314,10 @@ const KEY: [u8; 32] = [0x5a; 32];
 const HEADER: [u8; 5] = [23, 3, 3, 0, 0];
 
 /// The records of a batch, to be opened.
-fn to_open(all: &mut [Vec<u8>]) -> Vec<OpenRecord<'_>> {
+fn to_open<'a>(all: &'a mut [Vec<u8>], aad: &'a [u8]) -> Vec<OpenRecord<'a>> {
     let record = |(sequence, in_out)| OpenRecord {
         sequence,
-        aad: &HEADER,
+        aad,
         in_out,
         plaintext_len: 0,
     };

@@ -163,6 +163,8 @@ impl Freed {
 }
 
 thread_local! {
+    /// Which of four places the stack of the present case has.
+    static PLACE: Cell<usize> = const { Cell::new(0) };
     /// Where this thread's freed memory is noted.
     static NOTES: Cell<*mut Freed> = const { Cell::new(ptr::null_mut()) };
 }
@@ -203,9 +205,21 @@ unsafe impl GlobalAlloc for Allocator {
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
-/// Does `work` on a painted stack.
-#[inline(never)]
+/// Does `work` on a painted stack. Frames whose contents are aligned begin where the stack lets
+/// them: each case has another place than the one before.
 fn residue(work: &mut dyn FnMut()) -> Residue {
+    match PLACE.get() % 4 {
+        0 => residue_at::<0>(work),
+        1 => residue_at::<1>(work),
+        2 => residue_at::<2>(work),
+        _ => residue_at::<3>(work),
+    }
+}
+
+/// `SHIFT` times 16 bytes further down.
+#[inline(never)]
+fn residue_at<const SHIFT: usize>(work: &mut dyn FnMut()) -> Residue {
+    black_box(&mut [[0_u8; 16]; SHIFT]);
     let mut residue = Residue {
         registers: Box::new([0; 2048]),
         stack: Box::new([0; DEPTH]),
@@ -342,6 +356,7 @@ fn with_every_key(
     what: &str,
     mut work: impl FnMut(&'static [u8; 32]) -> (Residue, Vec<u8>),
 ) -> Vec<String> {
+    PLACE.set(PLACE.get() + 1);
     // The first time, the linker and the allocator leave traces of their own.
     work(&KEYS[0]);
     let residues: Vec<_> = KEYS.iter().map(work).collect();

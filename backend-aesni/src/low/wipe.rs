@@ -74,12 +74,10 @@ pub(crate) fn paint<const N: usize>() {
 
 /// How many of the `N` bytes of stack below the caller's frame, from there on, have been written
 /// to since they were [painted](paint); wipes them and the vector registers.
+// Does nothing by itself, so that it has as few registers to save as `traces`.
 #[cold]
 #[inline(never)]
 pub(crate) fn used<const N: usize>() -> usize {
-    const PIECE: usize = 16;
-    const BLOCK: usize = 512;
-    const { assert!(N.is_multiple_of(BLOCK)) };
     let mut space = core::mem::MaybeUninit::<[u8; N]>::uninit();
     #[cfg(target_arch = "x86_64")]
     super::memcheck::define(space.as_mut_ptr().cast(), N);
@@ -88,7 +86,18 @@ pub(crate) fn used<const N: usize>() -> usize {
     unsafe { asm!("/* {0} */", in(reg) space.as_mut_ptr(), options(nostack)) };
     // SAFETY: initialised, as the lines above say: by whoever used this part of the stack before.
     let bytes = unsafe { space.assume_init_mut() };
-    // A function with a large frame puts a word of zeros into each of its pages before it uses it.
+    N - wipe_behind(bytes)
+}
+
+/// How many bytes at the front are as they were [painted](paint). Wipes all, and the vector
+/// registers.
+///
+/// A function with a large frame puts a word of zeros into each of its pages before it uses it.
+/// So a piece in which nothing but a word of zeros was written counts as painted, too.
+#[inline(never)]
+fn wipe_behind(bytes: &mut [u8]) -> usize {
+    const PIECE: usize = 16;
+    const BLOCK: usize = 512;
     let is_probed = |piece: &[u8; PIECE]| {
         let zeros = piece.iter().filter(|byte| **byte == 0).count();
         zeros <= 8 && piece.iter().all(|byte| [PAINT, 0].contains(byte))
@@ -96,15 +105,14 @@ pub(crate) fn used<const N: usize>() -> usize {
     let is_painted = |piece: &&[u8; PIECE]| **piece == [PAINT; PIECE] || is_probed(piece);
     let clean = |bytes: &[u8]| bytes.as_chunks().0.iter().take_while(is_painted).count() * PIECE;
     // Most of it at once, for this is done often.
-    let blocks = bytes.as_chunks::<BLOCK>().0.iter();
     let is_clean = |block: &&[u8; BLOCK]| **block == [PAINT; BLOCK] || clean(&block[..]) == BLOCK;
-    let blocks = BLOCK * blocks.take_while(is_clean).count();
-    let untouched = blocks + bytes.get(blocks..).map_or(0, clean);
+    let blocks = bytes.as_chunks().0.iter().take_while(is_clean).count() * BLOCK;
+    let painted = blocks + bytes.get(blocks..).map_or(0, clean);
     bytes.fill(0);
     // SAFETY: reads nothing but a pointer, as in `paint`.
     unsafe { asm!("/* {0} */", in(reg) bytes.as_ptr(), options(nostack, preserves_flags)) };
     traces::<UNIT>(UNIT);
-    N - untouched
+    painted
 }
 
 /// Overwrites bytes with zeros, however wide the stores: a byte at a time, as the `zeroize`

@@ -98,6 +98,8 @@ impl Ahead {
             && sequence as u32 <= u32::MAX - LANES[0].0.len() as u32;
         if makes {
             self.next = sequence;
+            // Before there is anything secret that an allocator would save on the stack.
+            self.keystream.get_or_insert_with(memory);
             self.make(engine, key, iv);
         } else {
             self.next = sequence.wrapping_add(1);
@@ -108,12 +110,14 @@ impl Ahead {
     /// A function of its own, so that what it leaves lies below the caller's frame.
     #[inline(never)]
     fn make<E: Engine>(&mut self, engine: E, key: &[u32; 8], iv: &Iv) {
+        let Some(Keystream(keystream)) = self.keystream.as_deref_mut() else {
+            return;
+        };
         let state = State::new(key, &iv.nonce(self.next));
         let (counters, records) = &LANES[usize::from(self.each) / BLOCK];
         let (State([.., word]), first) = (&state, self.next as u32);
         let iv = word ^ first.swap_bytes();
         let last = array::from_fn(|lane| iv ^ (first + records[lane]).swap_bytes());
-        let keystream = &mut self.keystream.get_or_insert_with(memory).0;
         engine.ahead(&state, counters, &last, keystream);
         // The last lanes may be too few for a record.
         let to = E::PASS - E::PASS % usize::from(self.each);

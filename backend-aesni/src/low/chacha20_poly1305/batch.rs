@@ -44,7 +44,7 @@ impl Lanes {
     }
 }
 
-/// Keystream, which is wiped with the frame that it lies in: [`Engine::wipe_batch`] reaches it.
+/// Keystream, which is wiped with the frame that it lies in: what is wiped after a batch reaches it.
 #[repr(C, align(64))]
 struct Buffer<const N: usize>([u8; N]);
 
