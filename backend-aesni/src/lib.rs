@@ -59,7 +59,7 @@
 //!
 //! # Measuring
 //!
-//! `cargo bench -p backend-aesni --bench records` compares the kernels with other libraries;
+//! `cargo bench -p bench-records --bench records` compares the kernels with other libraries;
 //! `cargo bench -p backend-aesni --bench core` compares AES-GCM, and ChaCha20-Poly1305 on
 //! AVX-512, with what the CPU can do at all: rounds and products alone.
 

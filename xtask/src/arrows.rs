@@ -88,6 +88,12 @@ const RULES: &[Rule] = &[
         ],
         outside: Outside::Any,
     },
+    // The kernels alone, beside those of other libraries.
+    Rule {
+        package: "bench-records",
+        inside: &["crypto-api", "backend-*"],
+        outside: Outside::Any,
+    },
     // A PKCS#11 module and the tokens of tests are of use without Keyway.
     Rule {
         package: "pkcs11-fault",
@@ -290,6 +296,7 @@ mod tests {
                 &["tls-core", "crypto-api", "pki", "backend-soft", "tokio"],
             ),
             package("bench-server", &["keyway", "pkcs11-fault", "clap"]),
+            package("bench-records", &["crypto-api", "backend-aesni", "ring"]),
             package("pkcs11-fault", &["cryptoki-sys", "serde"]),
             package("test-tokens", &["cryptoki", "openssl"]),
             package("xtask", &["clap"]),
@@ -333,6 +340,7 @@ mod tests {
             ("bench-server", "tls-core"),
             ("bench-server", "backend-openssl"),
             ("bench-server", "test-tokens"),
+            ("bench-records", "keyway"),
             ("pkcs11-fault", "crypto-api"),
             ("test-tokens", "pkcs11-fault"),
             ("backend-openssl", "test-tokens"),

@@ -1,6 +1,6 @@
 //! The kernels of this CPU and the best of the other libraries, in turns, as ratios.
 //!
-//! `cargo bench -p backend-aesni --bench ratios`, or with `-- GCM` behind it for the suites
+//! `cargo bench -p bench-records --bench ratios`, or with `-- GCM` behind it for the suites
 //! whose name has that in it. Each figure is the best of many short runs; everyone has a turn
 //! before anyone has the next, so that what else the machine does disturbs all alike.
 

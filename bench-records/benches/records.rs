@@ -1,6 +1,6 @@
 //! Records of TLS 1.3: the kernels of this CPU beside other libraries.
 //!
-//! `cargo bench -p backend-aesni --bench records -- 'AES_128_GCM.*/16384'` measures full
+//! `cargo bench -p bench-records --bench records -- 'AES_128_GCM.*/16384'` measures full
 //! records alone. Set `KEYWAY_AESNI_OFF` to compare narrower kernels with the peers. Who wants
 //! ratios takes the benchmark `ratios`, in which all have their turns.
 
