@@ -115,30 +115,43 @@ fn joined(first: Number, power: Number, second: Number) -> Number {
     [low as u64, (low >> 64) as u64, top]
 }
 
+/// The lower 64 bits of `high` and `low` without the lowest `BY`.
+#[inline(always)]
+fn shifted<const BY: u32>(high: u64, low: u64) -> u64 {
+    let lower: u64;
+    // The compiler would take the one instruction for it, which is slow.
+    // SAFETY: shifts a number.
+    unsafe {
+        core::arch::asm!(
+            "shr {low}, {by}",
+            low = inout(reg) low => lower,
+            by = const BY,
+            options(pure, nomem, nostack),
+        );
+    }
+    high << (64 - BY) | lower
+}
+
 /// Limbs of 44 bits: no sum of products overflows.
 #[inline(always)]
 fn limbs([low, high, top]: Number) -> [u64; 3] {
-    let middle = (low >> 44 | high << 20) & MASK;
+    let middle = shifted::<44>(high, low) & MASK;
     [low & MASK, middle, high >> 24 | top << 40]
 }
 
 const MASK: u64 = (1 << 44) - 1;
 
-/// What sums of products of limbs stand for.
+/// What sums of products of limbs stand for, each of which is less than 2^106.
 #[inline(always)]
 fn number([d0, d1, d2]: [u128; 3]) -> Number {
-    let d1 = d1 + (d0 >> 44);
-    let d2 = d2 + (d1 >> 44);
-    let above = (d2 >> 42) as u64;
-    let low = u128::from(d0 as u64 & MASK) | u128::from(d1 as u64 & MASK) << 44;
-    let d2 = d2 as u64 & ((1 << 42) - 1);
-    let low = low + 5 * u128::from(above);
-    let (low, carry) = low.overflowing_add(u128::from(d2) << 88);
-    [
-        low as u64,
-        (low >> 64) as u64,
-        (d2 >> 40) + u64::from(carry),
-    ]
+    let above = |d: u128| shifted::<44>((d >> 64) as u64, d as u64);
+    let d1 = d1 + u128::from(above(d0));
+    let d2 = d2 + u128::from(above(d1));
+    let above = shifted::<42>((d2 >> 64) as u64, d2 as u64);
+    let (d0, d1, d2) = (d0 as u64 & MASK, d1 as u64 & MASK, d2 as u64 & (MASK >> 2));
+    let (low, carry) = (d0 | d1 << 44).overflowing_add(5 * above);
+    let (high, carry) = (d1 >> 20 | d2 << 24).overflowing_add(u64::from(carry));
+    [low, high, (d2 >> 40) + u64::from(carry)]
 }
 
 /// The product of two numbers of 130 bits and a little more, as such a number.
