@@ -18,10 +18,9 @@ const fn offset(step: usize) -> usize {
 /// above them. `key` is the halves of `r` and 5/4 of the upper one; for the arithmetic see
 /// `Multiplier`, which has the same in Rust.
 ///
-/// In as few instructions as can be, and in an order of its own: beside rounds on 512-bit
-/// registers it is the integer units that have most to do, and the compiler takes a third more.
-/// The three that do nothing shift those behind them to units that have less to do (on Zen 4:
-/// 600 cycles for the rounds of 1 KiB and 60 steps, where it would be 650; 590 for the rounds).
+/// In as few instructions as can be, for the compiler takes a third more: beside rounds on 512-bit
+/// registers there is hardly time for these. What they cannot do without is the multiplier, which
+/// is busy for ten cycles on Zen 4: two for each whole product, and one for each short one.
 #[inline(always)]
 pub(crate) fn step<const AT: usize, const STEP: usize, const N: usize>(
     [h0, h1, h2]: &mut [u64; 3],
@@ -43,24 +42,20 @@ pub(crate) fn step<const AT: usize, const STEP: usize, const N: usize>(
             "adc {d0_high}, {h1}",
             "mulx {h1}, {h0}, [{key}]",
             "mov rdx, {h2}",
-            "nop",
-            "nop",
-            "add {d1}, {h0}",
-            "adc {d1_high}, {h1}",
             // d1 += h2 s1 + d0_high, d2 = h2 r0 + d1_high
             "imul rdx, [{key} + 16]",
             "imul {h2}, [{key}]",
             "add {d0_high}, rdx",
+            "add {d1}, {h0}",
+            "adc {h2}, {h1}",
             "add {d1}, {d0_high}",
-            "adc {d1_high}, 0",
-            "add {h2}, {d1_high}",
+            "adc {h2}, {d1_high}",
             // What stands above 2^130 is worth five times as much below.
             "mov rdx, {h2}",
             "shr rdx, 2",
             "and {h2:e}, 3",
             "add {d0}, [{bytes} + {at}]",
             "lea rdx, [rdx + 4 * rdx]",
-            "nop",
             "adc {d1}, [{bytes} + {at} + 8]",
             "adc {h2:e}, 1",
             "add {d0}, rdx",
