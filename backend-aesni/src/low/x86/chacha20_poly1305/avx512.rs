@@ -71,22 +71,30 @@ fn hold([a, b, c, d]: &mut [V; 4]) {
     }
 }
 
-/// A word in all lanes.
+/// Four words of a state from `AT` on, each in all lanes.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn splat(word: &u32) -> V {
-    let v;
+fn row<const AT: usize>(words: &[u32; 16]) -> [V; 4] {
+    const { assert!(AT + 4 <= 16) };
+    let (a, b, c, d);
     // The compiler would keep what it has loaded once on the stack, sixteen times as long.
-    // SAFETY: reads four bytes that the reference is valid for.
+    // SAFETY: reads 16 bytes that the reference is valid for.
     unsafe {
         asm!(
-            "vpbroadcastd {v}, dword ptr [{word}]",
-            v = lateout(zmm_reg) v,
-            word = in(reg) word,
+            "vpbroadcastd {a}, dword ptr [{words} + {at}]",
+            "vpbroadcastd {b}, dword ptr [{words} + {at} + 4]",
+            "vpbroadcastd {c}, dword ptr [{words} + {at} + 8]",
+            "vpbroadcastd {d}, dword ptr [{words} + {at} + 12]",
+            a = out(zmm_reg) a,
+            b = out(zmm_reg) b,
+            c = out(zmm_reg) c,
+            d = out(zmm_reg) d,
+            words = in(reg) words,
+            at = const 4 * AT,
             options(readonly, nostack, preserves_flags),
         );
     }
-    v
+    [a, b, c, d]
 }
 
 /// Sixteen words.

@@ -55,8 +55,8 @@ fn rotate_7(V(words): V) -> V {
 /// There is nothing that must not be moved.
 fn hold(_: &mut [V; 4]) {}
 
-fn splat(word: &u32) -> V {
-    V([*word; 16])
+fn row<const AT: usize>(words: &[u32; 16]) -> [V; 4] {
+    [0, 1, 2, 3].map(|word| V([words[AT + word]; 16]))
 }
 
 fn words_of(words: &[u32; 16]) -> V {

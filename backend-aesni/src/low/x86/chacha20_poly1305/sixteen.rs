@@ -232,18 +232,6 @@ macro_rules! engine {
             }
         }
 
-        /// Four words of a state, each in all lanes.
-        #[inline]
-        #[target_feature(enable = $features)]
-        fn row(words: &[u32; 16], at: usize) -> [V; 4] {
-            [
-                splat(&words[at]),
-                splat(&words[at + 1]),
-                splat(&words[at + 2]),
-                splat(&words[at + 3]),
-            ]
-        }
-
         /// Keystream of sixteen blocks: in register m of array n, block n + 4 m of those whose last
         /// row is `last`: a closure, so that each use is a function of its own, which is compiled
         /// in its place. Else what goes in and out would not stay in registers.
@@ -255,15 +243,15 @@ macro_rules! engine {
             mut beside: B,
         ) -> ([[V; 4]; 4], B) {
             let last = last();
-            let [mut a, mut b, mut c, mut d] = [row(state, 0), row(state, 4), row(state, 8), last];
+            let [mut a, mut b, mut c, mut d] = [row::<0>(state), row::<4>(state), row::<8>(state), last];
             for round in (0..10).step_by(2) {
                 beside.rounds(round);
                 columns_and_diagonals!(a, b, c, d, beside, [0 1 2 3 4 5]);
                 columns_and_diagonals!(a, b, c, d, beside, [6 7 8 9 10 11]);
             }
-            finish!(a, row(state, 0), beside.last::<0>());
-            finish!(b, row(state, 4), beside.last::<1>());
-            finish!(c, row(state, 8), beside.last::<2>());
+            finish!(a, row::<0>(state), beside.last::<0>());
+            finish!(b, row::<4>(state), beside.last::<1>());
+            finish!(c, row::<8>(state), beside.last::<2>());
             finish!(d, last, beside.last::<3>());
             let blocks = [
                 lanes([a[0], b[0], c[0], d[0]]),
@@ -378,7 +366,7 @@ macro_rules! engine {
         #[target_feature(enable = $features)]
         fn following(state: &State) -> [V; 4] {
             let lanes = words_of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
-            let [counters, a, b, c] = row(&state.0, 12);
+            let [counters, a, b, c] = row::<12>(&state.0);
             [add(counters, lanes), a, b, c]
         }
 
@@ -402,7 +390,7 @@ macro_rules! engine {
                 _ => {
                     let Lanes([counters, ..]) = Lanes::starting(state, next);
                     let last = || {
-                        let mut last = row(&state.0, 12);
+                        let mut last = row::<12>(&state.0);
                         last[0] = words_of(&counters);
                         last
                     };
@@ -420,7 +408,7 @@ macro_rules! engine {
             keystream: &mut [u8; KEYSTREAM],
         ) {
             let last = || {
-                let [_, a, b, _] = row(&state.0, 12);
+                let [_, a, b, _] = row::<12>(&state.0);
                 [words_of(counters), a, b, words_of(last)]
             };
             let (blocks, _) = sixteen_blocks(state, last, Nothing);
