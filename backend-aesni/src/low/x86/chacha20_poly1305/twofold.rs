@@ -7,10 +7,10 @@ use crate::low::chacha20_poly1305::{Multiplier, Number, Poly1305, wide};
 
 /// What is done beside the rounds of ChaCha20.
 pub(crate) trait Beside {
-    /// Begins two double rounds, the first of which is number `round`, of ten.
+    /// Begins double round number `round`, of ten.
     fn rounds(&mut self, round: usize);
 
-    /// What there is to be done in one of twelve steps of two double rounds.
+    /// What there is to be done in one of six steps of a double round.
     fn step<const STEP: usize>(&mut self);
 
     /// What there is to be done in one of four steps behind the rounds.
@@ -185,8 +185,8 @@ pub(crate) struct Pairs<'a> {
     second: Number,
     key: &'a Multiplier,
     blocks: &'a [u8; PAIRS],
-    /// What is added in these rounds: six blocks in front, and six behind half of all.
-    now: &'a [u8; PAIRS / 2 + 6 * 16],
+    /// What is added in this round: three blocks in front, and three behind half of all.
+    now: &'a [u8; PAIRS / 2 + 3 * 16],
 }
 
 impl<'a> Pairs<'a> {
