@@ -141,7 +141,7 @@ fn limbs([low, high, top]: Number) -> [u64; 3] {
 
 const MASK: u64 = (1 << 44) - 1;
 
-/// What sums of products of limbs stand for, each of which is less than 2^106.
+/// What sums of products of limbs stand for, each of which is less than 2^100.
 #[inline(always)]
 fn number([d0, d1, d2]: [u128; 3]) -> Number {
     let above = |d: u128| shifted::<44>((d >> 64) as u64, d as u64);
