@@ -291,8 +291,12 @@ impl Subject {
             }
             let mut records = to_open(&mut all, self.aad);
             depth::prepare();
-            let opened = self.opener.open_batch(&mut records);
-            if matches!(opened, Ok(count) if count > forged) {
+            // Some of those in front of a forgery, or all.
+            let is_right = match self.opener.open_batch(&mut records) {
+                Ok(count) => (1..=forged).contains(&count),
+                Err(error) => forged == 0 && error == Error::BadTag,
+            };
+            if !is_right {
                 return Err(Error::BadTag);
             }
         }
