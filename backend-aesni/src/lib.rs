@@ -9,6 +9,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `kernels` | which kernels this CPU can run, and which of them is the best |
+//! | `trial` | a kernel is tried before it is used: known answers, forgeries, the stack that it needs |
 //! | `record` | a kernel as the record layer sees it: lengths, nonces, errors |
 //! | `low` | the kernels; all `unsafe` is there |
 //!

@@ -29,8 +29,7 @@ const MARGIN: usize = 48 + 64 + 16;
 /// How deep the frames of an operation go.
 #[derive(Debug)]
 pub(crate) struct Depth {
-    /// Bytes to wipe, a multiple of [`wipe::UNIT`] of [`MOST`] at the most; or
-    /// `UNDER_WAY`.
+    /// Bytes to wipe, a multiple of [`wipe::UNIT`] and [`MOST`] at the most; or `UNDER_WAY`.
     wiped: AtomicU32,
     /// One more than the most that was seen while it was measured, or zero.
     seen: AtomicU32,

@@ -127,8 +127,6 @@ macro_rules! engine {
         /// Bytes of sixteen blocks.
         const PASS: usize = 16 * BLOCK;
 
-
-
         impl Engine for $token {
             const DETAIL: &'static str = $detail;
             const PASS: usize = PASS;
